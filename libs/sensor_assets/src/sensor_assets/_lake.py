@@ -1,0 +1,61 @@
+"""A sink that writes whole Parquet files to the paths that it is told."""
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import obstore
+from obstore.store import ObjectStore, from_url
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """A file in the lake: path below the lake's URL, ETag, size in bytes."""
+
+    path: str
+    etag: str
+    size: int
+
+
+class Lake(dg.ConfigurableResource[None]):
+    """Parquet files in an object store, by URL: ``s3://``, ``gs://``, ``az://`` or ``file:///``.
+
+    A file appears whole or not at all, and writing it again replaces it; so a run that is repeated leaves one effect.
+    """
+
+    url: str
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        # mkdir: a new lake on a disk is an empty directory; stores in the cloud have no directories.
+        return from_url(self.url, mkdir=True) if self.url.startswith("file:") else from_url(self.url)
+
+    def write(self, path: str, frame: "pl.DataFrame") -> str:
+        """Write a file and return its URL."""
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        obstore.put(self._store, path, buffer.getvalue())
+        return f"{self.url.rstrip('/')}/{path}"
+
+    def read(self, path: str) -> "pl.DataFrame | None":
+        """Read a file, or return None when there is none."""
+        import polars as pl  # 0.2 s that only a run which reads needs
+
+        try:
+            return pl.read_parquet(io.BytesIO(obstore.get(self._store, path).bytes()))
+        except FileNotFoundError:
+            return None
+
+    def list(self, prefix: str) -> list[LakeFile]:
+        """Return the files below a path, in order of path."""
+        found = [
+            LakeFile(path=meta["path"], etag=meta["e_tag"] or str(meta["last_modified"]), size=meta["size"])
+            for page in obstore.list(self._store, prefix)
+            for meta in page
+        ]
+        return sorted(found, key=lambda file: file.path)

@@ -1,0 +1,134 @@
+"""The monitor: one sensor that checks many sources and launches what they brought."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from sensor_assets._consumers import Consumer
+from sensor_assets._cursor import Cursor
+from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
+from sensor_assets._evaluate import Answer, Health, evaluate
+from sensor_assets._processing import ATTEMPT_TAG, BATCH_TAG
+from sensor_assets._runs import InstanceRuns
+from sensor_assets._runtime import RESOURCE_KEY, Runtime
+from sensor_assets._sources.base import Source
+from sensor_assets._state import BatchRecord
+
+HEALTH_CHECK = "reachable"
+
+
+class SourcesDownError(Exception):
+    """The tick fails, because every source of the monitor is down or one for longer than it may be."""
+
+
+@dataclass(frozen=True)
+class SourceGroup:
+    """Sources that get a monitor of their own, so that they can be switched in the UI apart from the others.
+
+    Args:
+        name: Name of the sensor.
+        sources: Its sources. A consumer of several sources belongs to the group of the first.
+    """
+
+    name: str
+    sources: Sequence[Source]
+
+
+def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) -> dg.SensorDefinition:
+    """Return the sensor that follows the sources of these consumers."""
+    sources = {source.name: source for consumer in consumers for source in consumer.sources}
+    keys = [outlet.asset for consumer in consumers for outlet in consumer.outlets.values()]
+    resource_keys = {key for source in sources.values() for key in source.required_resource_keys}
+    interval = min(source.interval(runtime.settings) for source in sources.values())
+
+    def source_monitor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        resources = {key: getattr(context.resources, key) for key in resource_keys}
+        live: Runtime = getattr(context.resources, RESOURCE_KEY)
+        cursor = Cursor.parse(context.cursor)
+        answer = evaluate(
+            live,
+            name,
+            consumers=consumers,
+            cursor=cursor,
+            runs=InstanceRuns(context.instance),
+            policies={c.name: c.policy(context.instance.get_dynamic_partitions) for c in consumers},
+            resources=resources,
+            log=context.log,
+        )
+        return respond(answer, cursor, live, consumers)
+
+    # asset_selection instead of target: a target becomes one job, which fails when partitions definitions differ.
+    return dg.SensorDefinition(
+        name=name,
+        evaluation_fn=source_monitor,
+        asset_selection=dg.AssetSelection.assets(*keys),
+        minimum_interval_seconds=max(1, round(interval)),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={RESOURCE_KEY, *resource_keys},
+        description="Checks the sources " + ", ".join(sources) + " and launches runs for what they brought.",
+    )
+
+
+def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequence[Consumer]) -> dg.SensorResult:
+    """Say in Dagster's words what an evaluation found.
+
+    Raises:
+        SourcesDownError: The tick is to fail and there is nothing else to say: a failed tick discards everything.
+    """
+    by_name = {consumer.name: consumer for consumer in consumers}
+    requests = [run_request(batch, by_name[batch.consumer]) for batch in answer.batches]
+    keys = {name: key for consumer in consumers for name, key in consumer.source_keys.items()}
+    now = runtime.clock.now()
+    events: list[Any] = [_check(keys[health.source.name], health, now) for health in answer.health]
+    status = runtime.ledger.status() if answer.arrived or answer.health else []
+    events += [_observation(keys[name], name, new, status) for name, new in answer.arrived.items()]
+    if answer.failed and not requests and not events and answer.cursor == cursor:
+        raise SourcesDownError(answer.failed)
+    notes = [*answer.notes, *([answer.failed] if answer.failed else [])]
+    return dg.SensorResult(
+        run_requests=requests,
+        cursor=answer.cursor.dump(),
+        asset_events=events,
+        skip_reason=None if requests else dg.SkipReason("; ".join(notes) or "nothing new"),
+    )
+
+
+def run_request(batch: BatchRecord, consumer: Consumer) -> dg.RunRequest:
+    """Return the request that launches a batch. It carries the batch's id as a tag: a tag has no schema to violate."""
+    outlet = consumer.outlets[batch.route]
+    tags = {BATCH_TAG: batch.id, ATTEMPT_TAG: str(batch.attempt)}
+    partition = batch.partitions[0] if len(batch.partitions) == 1 else None
+    if len(batch.partitions) > 1:
+        tags |= {RANGE_START_TAG: batch.partitions[0], RANGE_END_TAG: batch.partitions[-1]}
+    return dg.RunRequest(run_key=batch.run_key, asset_selection=[outlet.asset], partition_key=partition, tags=tags)
+
+
+def _check(key: dg.AssetKey, health: Health, now: datetime) -> dg.AssetCheckEvaluation:
+    state = health.state
+    metadata: dict[str, Any] = {"checked": dg.TimestampMetadataValue(now.timestamp())}
+    if not health.healthy:
+        metadata |= {"error": state.error or "", "failures": state.failures}
+        if state.failing_since:
+            metadata["failing since"] = dg.TimestampMetadataValue(state.failing_since.timestamp())
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=HEALTH_CHECK,
+        passed=health.healthy,
+        metadata={name: dg.MetadataValue.text(v) if isinstance(v, str) else v for name, v in metadata.items()},
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=state.error if not health.healthy else "the source answers",
+    )
+
+
+def _observation(key: dg.AssetKey, name: str, new: int, status: Sequence[Mapping[str, Any]]) -> dg.AssetObservation:
+    metadata: dict[str, Any] = {"new": new}
+    for row in status:
+        if row["source"] == name:
+            prefix = row["consumer"]
+            for column in ("seen", "waiting", "in_flight", "done", "quarantined"):
+                metadata[f"{prefix}: {column}"] = int(row[column])
+            metadata[f"{prefix}: lag seconds"] = float(row["lag_seconds"])
+    return dg.AssetObservation(asset_key=key, metadata=metadata)

@@ -1,0 +1,165 @@
+"""What every source is: a declaration, and the opened client that scans and reads."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sensor_assets._batching import seconds
+from sensor_assets._items import UNMATCHED, Item
+from sensor_assets._settings import Settings
+from sensor_assets._template import KeyTemplate
+from sensor_assets.errors import DefinitionError
+
+Duration = timedelta | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A bounded part of what a scan saw, and the scan position after it."""
+
+    items: Sequence[Item]
+    position: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanContext:
+    """What a scan may use.
+
+    Args:
+        position: Position that the last recorded page left, or None at first.
+        known: Newest recorded version of each of the given keys, of all keys when called without.
+        settings: The location's settings.
+        resources: Dagster resources that the source asked for, by name.
+    """
+
+    position: Any
+    known: Callable[[Sequence[str] | None], Mapping[str, str]]
+    settings: Settings
+    resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class SourceClient(ABC):
+    """An opened source. Used by one evaluation or one run at a time."""
+
+    @abstractmethod
+    def scan(self, context: ScanContext) -> Iterable[Page]:
+        """Yield what the source shows now, page by page; stopping between pages loses nothing.
+
+        Raises:
+            SourceError: The source cannot be read.
+        """
+
+    def read(self, item: Item) -> bytes:
+        """Return the bytes of exactly the recorded version; see `Item.read`."""
+        raise NotImplementedError
+
+    def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        """Return the rows of the items that still have the recorded version; see `Batch.rows`."""
+        raise NotImplementedError
+
+    @property
+    def readable(self) -> bool:
+        """Whether the source's items have bytes."""
+        return type(self).read is not SourceClient.read
+
+    @property
+    def tabular(self) -> bool:
+        """Whether the source's items are rows of a table."""
+        return type(self).rows is not SourceClient.rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every source takes.
+
+    Args:
+        every: Seconds between two scans, a timedelta, or a ``"{setting}"``.
+        stale_after: How long scans may fail before the monitor's tick fails as well.
+        description: Shown in the UI.
+        key_prefix: Prefix of the source's node in the asset graph; unless told, that of the asset which follows it.
+        group_name: Group of the source's node.
+        metadata: More metadata for that node.
+    """
+
+    every: Duration = 30.0
+    stale_after: timedelta | float = timedelta(hours=1)
+    description: str | None = None
+    key_prefix: str | Sequence[str] | None = None
+    group_name: str = "sources"
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Source(ABC):
+    """A place outside Dagster where data appears. Declared at import, opened with the settings of an environment."""
+
+    kind: str = "source"
+
+    def __init__(self, name: str, **common: Any) -> None:
+        if not name.isidentifier():
+            raise DefinitionError(f"source '{name}': a name has letters, digits and underscores, as in flight_files")
+        self.name = name
+        self.common = Common(**common)
+
+    @property
+    def required_resource_keys(self) -> frozenset[str]:
+        """Names of the Dagster resources that a scan needs."""
+        return frozenset()
+
+    @property
+    def gives_partition(self) -> bool:
+        """Whether items may carry a partition."""
+        return True
+
+    @abstractmethod
+    def open(self, settings: Settings) -> SourceClient:
+        """Fill in the settings and return a client; does not touch the outside yet.
+
+        Raises:
+            DefinitionError: A placeholder names no setting, or the filled-in value cannot work.
+        """
+
+    @abstractmethod
+    def describe(self, settings: Settings) -> dict[str, Any]:
+        """Return metadata for the source's node in the UI; never a secret."""
+
+    def interval(self, settings: Settings) -> float:
+        """Return the seconds between two scans.
+
+        Raises:
+            DefinitionError: `every` is not a positive number.
+        """
+        every = self.common.every
+        text = settings.fill(every, f"source '{self.name}', every") if isinstance(every, str) else every
+        try:
+            value = float(text) if isinstance(text, str) else seconds(text)
+        except ValueError:
+            value = -1.0
+        if value <= 0:
+            raise DefinitionError(f"source '{self.name}': every must be a positive number of seconds, not '{text}'")
+        return value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+def place(item_key: str, template: KeyTemplate | None) -> tuple[str | None, dict[str, Any]]:
+    """Return a key's partition, and metadata that says why it has no place where it does not fit the template."""
+    if template is None:
+        return None, {}
+    match = template.match(item_key)
+    if match is None:
+        return None, {UNMATCHED: f"key '{item_key}' does not match '{template.text}'"}
+    return match.partition, {}
+
+
+def pages(items: Iterable[Item], size: int = 1000) -> Iterator[Page]:
+    """Cut a stream of items into pages."""
+    page: list[Item] = []
+    for item in items:
+        page.append(item)
+        if len(page) == size:
+            yield Page(items=page)
+            page = []
+    yield Page(items=page)

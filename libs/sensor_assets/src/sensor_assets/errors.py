@@ -1,0 +1,37 @@
+"""Errors that a user of the library can cause or meet."""
+
+
+class SensorAssetsError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class DefinitionError(SensorAssetsError):
+    """A source, router or sensor asset is declared in a way that cannot work; raised when definitions load."""
+
+
+class SettingsError(SensorAssetsError):
+    """An environment variable that the location needs is missing or wrong; the message names each one."""
+
+
+class LedgerError(SensorAssetsError):
+    """The ledger cannot be used: not reachable, not migrated, or newer than the library."""
+
+
+class SourceError(SensorAssetsError):
+    """A source could not be read. The message says which place, what it answered and what to do."""
+
+
+class ItemError(SensorAssetsError):
+    """Base of what can be wrong with a recorded item when a run reads it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class ItemChanged(ItemError):
+    """The recorded version was replaced by a newer one, which will be an arrival of its own."""
+
+
+class ItemGone(ItemError):
+    """The item was deleted from the source after it was recorded."""

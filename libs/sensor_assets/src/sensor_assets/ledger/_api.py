@@ -1,0 +1,139 @@
+"""What the rest of the library asks of a ledger."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from sensor_assets._items import Item
+from sensor_assets._reconcile import Settlement
+from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
+from sensor_assets.errors import LedgerError
+
+
+class ScanSupersededError(LedgerError):
+    """A newer scan of the source has begun, so this one may record nothing more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """The right to record what one scan of a source sees, until a newer scan begins."""
+
+    source: SourceState
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emission:
+    """What the monitor answers: launch these batches, and acknowledge this epoch by the cursor."""
+
+    epoch: int
+    batches: tuple[BatchRecord, ...]
+    repeated: bool = False
+    held: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """A consumer, the sources whose logs it reads, and the most arrivals that one decision may see."""
+
+    name: str
+    sources: tuple[int, ...]
+    limit: int
+
+
+Decide = Callable[[str, ConsumerState], Decision | None]
+Rejection = tuple[Item, str]
+
+
+class Ledger(Protocol):
+    """Every item, recorded once in order of arrival, and the batches that process them."""
+
+    def sources(self, names: Sequence[str]) -> dict[str, SourceState]:
+        """Return the state of the sources, registering new names."""
+        ...
+
+    def begin_scan(self, source: SourceState) -> Scan:
+        """Begin a scan; every scan of the source that began earlier loses its right to record."""
+        ...
+
+    def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
+        """Return the newest recorded version of each key, of all keys without `keys`."""
+        ...
+
+    def record(self, scan: Scan, items: Sequence[Item], position: Any, now: datetime) -> int:
+        """Record the items whose version differs from the newest recorded one, and the scan position, in one commit.
+
+        Returns:
+            The number of new arrivals.
+
+        Raises:
+            ScanSupersededError: A newer scan began; nothing was recorded.
+        """
+        ...
+
+    def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
+        """Note how the scan ended and when the source is due again."""
+        ...
+
+    def emit(self, monitor: str, epoch: int, consumers: Sequence[Following], decide: Decide, now: datetime) -> Emission:
+        """Decide for every consumer and commit batches, positions and the next epoch in one transaction.
+
+        When the ledger is ahead of `epoch`, the last answer never became durable: the same batches are returned again,
+        under the same run keys, and nothing is decided.
+        """
+        ...
+
+    def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:
+        """Return the emitted batches whose emission Dagster has durably taken."""
+        ...
+
+    def succeeded_since(self, consumer: str, moment: datetime) -> bool:
+        """Tell whether a batch of the consumer was done after that moment."""
+        ...
+
+    def settle(self, settlement: Settlement, now: datetime) -> None:
+        """Store the next state of a batch that was emitted; does nothing when its run has settled it meanwhile."""
+        ...
+
+    def batch(self, batch_id: str) -> BatchRecord | None:
+        """Return a batch, or None when the ledger does not hold it."""
+        ...
+
+    def batch_items(self, batch: BatchRecord) -> list[Item]:
+        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined."""
+        ...
+
+    def newest_items(
+        self,
+        consumer: str,
+        sources: Sequence[int],
+        *,
+        window: tuple[str, str | None] | None = None,
+        route: str | None = None,
+    ) -> list[Item]:
+        """Return the newest version of every key, in order of arrival, without those quarantined for the consumer.
+
+        `window` narrows to partitions from (inclusive) to (exclusive), or to one partition with (name, None); `route` to
+        what a router has sent there.
+        """
+        ...
+
+    def exclusive(self, consumer: str, partitions: Sequence[str]) -> AbstractContextManager[None]:
+        """Wait for, then hold, the only right to write these partitions; it ends with the block or the process."""
+        ...
+
+    def finish(
+        self, consumer: str, batch_id: str | None, run_id: str, rejections: Sequence[Rejection], now: datetime
+    ) -> None:
+        """Mark a batch done and quarantine what it rejected, in one commit."""
+        ...
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return one row for each source and consumer: seen, waiting, in_flight, done, quarantined, lag, health."""
+        ...
+
+    def close(self) -> None:
+        """Close connections."""
+        ...

@@ -1,0 +1,64 @@
+"""Bring a team's ledger to the newest schema."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from sensor_assets.errors import LedgerError
+
+# Two migrations of one schema at a time would race; the lock lasts as long as the connection.
+_LOCK = "select pg_advisory_lock(hashtext('sensor_assets migrate ' || current_schema()))"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head() -> str:
+    """Return the revision that this version of the library works with."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None  # the package ships its migrations
+    return revision
+
+
+def migrate(url: str, schema: str) -> None:
+    """Create or upgrade the ledger in a schema that exists and that the role owns; safe to run twice and at once.
+
+    Args:
+        url: ``postgresql://role@host/database``.
+        schema: The team's schema.
+
+    Raises:
+        LedgerError: The database cannot be reached or the schema does not exist.
+    """
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        connect_args={"options": f"-c search_path={schema}"},
+    )
+    try:
+        with engine.connect() as connection:
+            _upgrade(connection, schema)
+    except OperationalError as error:
+        raise LedgerError(f"the ledger's database cannot be reached: {error.orig}") from error
+
+
+def _upgrade(connection: Connection, schema: str) -> None:
+    if connection.execute(text("select current_schema()")).scalar() is None:
+        raise LedgerError(f"schema '{schema}' does not exist: create it and let the team's role own it")
+    connection.execute(text(_LOCK))
+    connection.commit()
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()

@@ -1,0 +1,402 @@
+"""The ledger on Postgres."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+from threading import Lock
+from typing import Any, LiteralString, TypeAlias
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+from sensor_assets._items import Item
+from sensor_assets._reconcile import Settlement
+from sensor_assets._state import Arrival, BatchRecord, ConsumerState, SourceState
+from sensor_assets.errors import LedgerError
+from sensor_assets.ledger import _sql
+from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
+
+Connection: TypeAlias = psycopg.Connection[DictRow]
+
+_NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
+
+class PostgresLedger:
+    """A team's ledger in its own schema; one small connection pool a process.
+
+    Args:
+        url: ``postgresql://role@host/database``. Session locks are used, so a pooler in transaction mode will not do.
+        schema: The team's schema, migrated by `migrate`.
+
+    Raises:
+        LedgerError: The database cannot be reached within 10 seconds.
+    """
+
+    def __init__(self, url: str, schema: str) -> None:
+        self._url = url
+        self._options: dict[str, Any] = {
+            "options": f"-c search_path={schema}",
+            "application_name": "sensor_assets",
+            "row_factory": dict_row,
+            "connect_timeout": 10,
+        }
+        self._schema = schema
+        self._pool: ConnectionPool[Connection] | None = None
+        self._opening = Lock()
+        self._registered: set[tuple[str, int]] = set()
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        """Return the pool; it opens with the first use, because definitions load where no database may be near."""
+        with self._opening:
+            if self._pool is None:
+                # A connection that broke while idle (Postgres restarted) is replaced when it is taken, not surfaced.
+                self._pool = ConnectionPool(
+                    self._url,
+                    connection_class=psycopg.Connection[DictRow],
+                    kwargs=self._options,
+                    min_size=0,
+                    max_size=4,
+                    timeout=10,
+                    open=True,
+                    check=ConnectionPool.check_connection,
+                )
+            return self._pool
+
+    @contextmanager
+    def _transaction(self) -> Generator[Connection]:
+        try:
+            with self._opened().connection() as connection, connection.transaction():
+                yield connection
+        except (psycopg.OperationalError, *_NOT_MIGRATED) as error:
+            raise LedgerError(self._explain(error)) from error
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, _NOT_MIGRATED):
+            return (
+                f"the ledger in schema '{self._schema}' is not migrated for this version: run `sensor-assets migrate`"
+            )
+        return f"the ledger's database cannot be reached: {error}"
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+
+    def sources(self, names: Sequence[str]) -> dict[str, SourceState]:
+        with self._transaction() as connection:
+            found = _sources(connection, names)
+            if len(found) < len(set(names)):
+                connection.execute(_sql.REGISTER_SOURCES, {"names": list(names)})
+                found = _sources(connection, names)
+        return found
+
+    def begin_scan(self, source: SourceState) -> Scan:
+        with self._transaction() as connection:
+            row = _one(connection, _sql.BEGIN_SCAN, source=source.id)
+        return Scan(source=replace(source, position=row["position"]), number=row["scans"])
+
+    def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
+        with self._transaction() as connection:
+            asked = {"source": source_id, "keys": None if keys is None else list(keys)}
+            return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
+
+    def record(self, scan: Scan, items: Sequence[Item], position: Any, now: datetime) -> int:
+        distinct = _without_repeats(items)
+        values = {
+            "source": scan.source.id,
+            "number": scan.number,
+            "now": now,
+            "position": None if position is None else Jsonb(position),
+            "keys": [item.key for item in distinct],
+            "versions": [item.version for item in distinct],
+            "sizes": [item.size for item in distinct],
+            "modified": [item.modified for item in distinct],
+            "partitions": [item.partition for item in distinct],
+            "metadata": [Jsonb(dict(item.metadata)) if item.metadata else None for item in distinct],
+        }
+        with self._transaction() as connection:
+            if connection.execute(_sql.LOCK_SCAN, values).fetchone() is None:
+                raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
+            return connection.execute(_sql.RECORD, values).rowcount
+
+    def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
+        values = {"source": scan.source.id, "number": scan.number, "now": now, "due_at": due_at, "error": error}
+        with self._transaction() as connection:
+            connection.execute(_sql.END_SCAN, values)
+
+    def emit(self, monitor: str, epoch: int, consumers: Sequence[Following], decide: Decide, now: datetime) -> Emission:
+        self._register(monitor, consumers)
+        names = [consumer.name for consumer in consumers]
+        with self._transaction() as connection:
+            current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
+            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}).fetchall()
+            unfinished = _batches(rows)
+            if current > epoch:
+                again = [
+                    b for b in unfinished if b.state == "emitted" and b.epoch > epoch and b.id in _of(rows, monitor)
+                ]
+                return Emission(epoch=current, batches=tuple(again), repeated=True)
+            # A ledger behind the cursor was restored from a backup: go on from what Dagster has taken.
+            following = max(current, epoch) + 1
+            emitted, held = _decide_all(connection, monitor, following, consumers, unfinished, decide, now)
+            if emitted or current < epoch:
+                reached = following if emitted else epoch
+                connection.execute(_sql.SET_EPOCH, {"monitor": monitor, "epoch": reached})
+                return Emission(epoch=reached, batches=tuple(emitted), held=held)
+            return Emission(epoch=current, batches=(), held=held)
+
+    def _register(self, monitor: str, consumers: Sequence[Following]) -> None:
+        pairs = {(consumer.name, source) for consumer in consumers for source in consumer.sources}
+        if pairs <= self._registered:
+            return
+        names, sources = zip(*sorted(pairs), strict=True)
+        with self._transaction() as connection:
+            connection.execute(_sql.REGISTER_MONITOR, {"monitor": monitor})
+            connection.execute(_sql.REGISTER_CONSUMERS, {"names": list(names), "sources": list(sources)})
+        self._registered |= pairs
+
+    def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:
+        with self._transaction() as connection:
+            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}).fetchall()
+        mine = _of(rows, monitor)
+        return [b for b in _batches(rows) if b.state == "emitted" and (b.epoch <= epoch or b.id not in mine)]
+
+    def succeeded_since(self, consumer: str, moment: datetime) -> bool:
+        with self._transaction() as connection:
+            return _one(connection, _sql.SUCCEEDED_SINCE, consumer=consumer, moment=moment)["found"]
+
+    def settle(self, settlement: Settlement, now: datetime) -> None:
+        batch = settlement.batch
+        with self._transaction() as connection:
+            changed = connection.execute(
+                _sql.SETTLE,
+                {
+                    "id": batch.id,
+                    "state": batch.state,
+                    "failures": batch.failures,
+                    "not_before": batch.not_before,
+                    "first_failed_at": batch.first_failed_at,
+                    "error": settlement.error,
+                    "attempt": batch.attempt,
+                    "now": now,
+                },
+            ).rowcount
+            if not changed:
+                return
+            for child in settlement.children:
+                _insert(connection, child, now)
+            if batch.state == "quarantined":
+                for source, arrivals in batch.slices.items():
+                    for arrival in arrivals:
+                        _quarantine(connection, batch.consumer, source, arrival, settlement.error, batch.id, now)
+
+    def batch(self, batch_id: str) -> BatchRecord | None:
+        with self._transaction() as connection:
+            found = _batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
+        return found[0] if found else None
+
+    def batch_items(self, batch: BatchRecord) -> list[Item]:
+        with self._transaction() as connection:
+            rows = connection.execute(_sql.BATCH_ITEMS, {"batch": batch.id, "consumer": batch.consumer})
+            return [_item(row) for row in rows]
+
+    def newest_items(
+        self,
+        consumer: str,
+        sources: Sequence[int],
+        *,
+        window: tuple[str, str | None] | None = None,
+        route: str | None = None,
+    ) -> list[Item]:
+        start, stop = window or (None, None)
+        values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop, "route": route}
+        with self._transaction() as connection:
+            return [_item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
+
+    @contextmanager
+    def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[None]:
+        """Hold a session lock for each partition on a connection of its own, so that a dead process frees them."""
+        try:
+            connection = psycopg.connect(self._url, autocommit=True, **self._options)
+        except psycopg.OperationalError as error:
+            raise LedgerError(self._explain(error)) from error
+        with connection:
+            for partition in sorted(set(partitions)):
+                connection.execute(_sql.LOCK_PARTITION, {"name": f"{consumer}/{partition}"})
+            yield
+
+    def finish(
+        self, consumer: str, batch_id: str | None, run_id: str, rejections: Sequence[Rejection], now: datetime
+    ) -> None:
+        with self._transaction() as connection:
+            ids = {
+                state.name: state.id for state in _sources(connection, [item.source for item, _ in rejections]).values()
+            }
+            for item, reason in rejections:
+                _quarantine(connection, consumer, ids[item.source], item.arrival, reason, batch_id, now)
+            if batch_id is not None:
+                values = {"batch": batch_id, "run": run_id, "rejected": len(rejections), "now": now}
+                connection.execute(_sql.FINISH, values)
+
+    def status(self) -> list[dict[str, Any]]:
+        with self._transaction() as connection:
+            return connection.execute(_sql.STATUS).fetchall()
+
+
+def _decide_all(
+    connection: Connection,
+    monitor: str,
+    epoch: int,
+    consumers: Sequence[Following],
+    unfinished: Sequence[BatchRecord],
+    decide: Decide,
+    now: datetime,
+) -> tuple[list[BatchRecord], dict[str, str]]:
+    """Let every consumer decide and write what it decided; the caller's transaction makes it one step."""
+    behind: dict[str, list[tuple[int, int]]] = {}
+    for row in connection.execute(_sql.BEHIND, {"consumers": [consumer.name for consumer in consumers]}):
+        behind.setdefault(row["consumer"], []).append((row["source_id"], row["arrival"]))
+    emitted: list[BatchRecord] = []
+    held: dict[str, str] = {}
+    for consumer in consumers:
+        mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
+        pending, more = _pending(connection, consumer, behind.get(consumer.name, []))
+        decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
+        if decision is None:
+            continue
+        if decision.held is not None:
+            held[consumer.name] = decision.held
+        for misfit in decision.misfits:
+            _quarantine(connection, consumer.name, misfit.source_id, misfit.arrival, misfit.reason, None, now)
+        for source, arrival in decision.positions.items():
+            connection.execute(_sql.ADVANCE, {"consumer": consumer.name, "source": source, "arrival": arrival})
+        for batch in decision.cut:
+            _insert(connection, batch, now)
+        for batch in (*mine, *decision.cut):
+            if batch.id in decision.emit:
+                launched = replace(batch, state="emitted", attempt=batch.attempt + 1, epoch=epoch)
+                values = {"id": batch.id, "attempt": launched.attempt, "epoch": epoch, "monitor": monitor}
+                connection.execute(_sql.EMIT_BATCH, values)
+                emitted.append(launched)
+    return emitted, held
+
+
+def _pending(
+    connection: Connection, consumer: Following, behind: Sequence[tuple[int, int]]
+) -> tuple[tuple[Arrival, ...], bool]:
+    arrivals: list[Arrival] = []
+    more = False
+    for source, position in behind:
+        if source not in consumer.sources:
+            continue
+        asked = {"source": source, "arrival": position, "limit": consumer.limit + 1}
+        rows = connection.execute(_sql.PENDING, asked).fetchall()
+        more = more or len(rows) > consumer.limit
+        arrivals += [
+            Arrival(source_id=source, item=_item(row), seen_at=row["seen_at"]) for row in rows[: consumer.limit]
+        ]
+    return tuple(arrivals), more
+
+
+def _sources(connection: Connection, names: Sequence[str]) -> dict[str, SourceState]:
+    rows = connection.execute(_sql.SOURCES, {"names": list(names)})
+    return {row["name"]: SourceState(**row) for row in rows}
+
+
+def _one(connection: Connection, statement: LiteralString, **values: Any) -> DictRow:
+    row = connection.execute(statement, values).fetchone()
+    if row is None:
+        raise LedgerError("the ledger lost a row that it needs; was it restored from a backup while in use?")
+    return row
+
+
+def _insert(connection: Connection, batch: BatchRecord, now: datetime) -> None:
+    connection.execute(
+        _sql.INSERT_BATCH,
+        {
+            "id": batch.id,
+            "consumer": batch.consumer,
+            "state": batch.state,
+            "route": batch.route,
+            "partitions": list(batch.partitions),
+            "items": batch.items,
+            "bytes": batch.bytes,
+            "attempt": batch.attempt,
+            "monitor": None,
+            "epoch": 0,
+            "now": now,
+        },
+    )
+    for source, arrivals in batch.slices.items():
+        whole = arrivals[-1] - arrivals[0] + 1 == len(arrivals)
+        connection.execute(
+            _sql.INSERT_SLICE,
+            {
+                "batch": batch.id,
+                "source": source,
+                "first": arrivals[0],
+                "last": arrivals[-1],
+                "arrivals": None if whole else list(arrivals),
+            },
+        )
+
+
+def _quarantine(
+    connection: Connection,
+    consumer: str,
+    source: int,
+    arrival: int,
+    reason: str | None,
+    batch: str | None,
+    now: datetime,
+) -> None:
+    values = {"consumer": consumer, "source": source, "arrival": arrival, "batch": batch, "now": now}
+    connection.execute(_sql.QUARANTINE, {**values, "reason": reason or "unknown"})
+
+
+def _of(rows: Sequence[DictRow], monitor: str) -> set[str]:
+    return {row["id"] for row in rows if row["monitor"] == monitor}
+
+
+def _batches(rows: Sequence[DictRow]) -> list[BatchRecord]:
+    """Join a batch's slices; rows of one batch follow each other."""
+    return [_batch(list(group)) for _, group in groupby(rows, key=lambda row: row["id"])]
+
+
+def _batch(rows: Sequence[DictRow]) -> BatchRecord:
+    first = rows[0]
+    names = (
+        "id",
+        "consumer",
+        "state",
+        "route",
+        "bytes",
+        "attempt",
+        "failures",
+        "not_before",
+        "first_failed_at",
+        "epoch",
+    )
+    slices = {
+        row["source_id"]: tuple(row["arrivals"] or range(row["first_arrival"], row["last_arrival"] + 1)) for row in rows
+    }
+    return BatchRecord(partitions=tuple(first["partitions"]), slices=slices, **{name: first[name] for name in names})
+
+
+def _item(row: DictRow) -> Item:
+    names = ("key", "version", "arrival", "size", "modified", "partition", "source")
+    return Item(metadata=row["metadata"] or {}, **{name: row[name] for name in names})
+
+
+def _without_repeats(items: Sequence[Item]) -> list[Item]:
+    """Drop an item that repeats the version which its key had last in the same page."""
+    last: dict[str, str] = {}
+    distinct: list[Item] = []
+    for item in items:
+        if last.get(item.key) != item.version:
+            distinct.append(item)
+            last[item.key] = item.version
+    return distinct

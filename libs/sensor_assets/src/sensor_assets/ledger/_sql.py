@@ -1,0 +1,192 @@
+"""The ledger's statements. Names are resolved by the connection's search_path: the team's schema."""
+
+REGISTER_SOURCES = """
+insert into source (name) select unnest(%(names)s::text[]) on conflict (name) do nothing
+"""
+
+SOURCES = """
+select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at
+from source where name = any(%(names)s)
+"""
+
+BEGIN_SCAN = """
+update source set scans = scans + 1 where id = %(source)s returning scans, position
+"""
+
+KNOWN = """
+select distinct on (key) key, version from item
+where source_id = %(source)s and (%(keys)s::text[] is null or key = any(%(keys)s::text[]))
+order by key, arrival desc
+"""
+
+LOCK_SCAN = """
+select 1 from source where id = %(source)s and scans = %(number)s for update
+"""
+
+# An item is new when it differs from the newest recorded version of its key: a thing that returns to an earlier state
+# (same bytes, same ETag) has changed twice. Stale scans cannot disturb that, see LOCK_SCAN.
+RECORD = """
+with incoming as (
+    select * from unnest(%(keys)s::text[], %(versions)s::text[], %(sizes)s::bigint[], %(modified)s::timestamptz[],
+                         %(partitions)s::text[], %(metadata)s::jsonb[])
+             with ordinality as t (key, version, size, modified, partition, metadata, place)
+), fresh as (
+    select i.*, row_number() over (order by i.place) as step from incoming i
+    where i.version is distinct from (
+        select k.version from item k where k.source_id = %(source)s and k.key = i.key collate "C"
+        order by k.arrival desc limit 1)
+), counted as (
+    update source set arrivals = arrivals + (select count(*) from fresh), position = %(position)s
+    where id = %(source)s returning arrivals - (select count(*) from fresh) as before
+)
+insert into item (source_id, arrival, key, version, size, modified, partition, metadata, seen_at)
+select %(source)s, counted.before + fresh.step, fresh.key, fresh.version, fresh.size, fresh.modified, fresh.partition,
+       fresh.metadata, %(now)s
+from fresh, counted
+"""
+
+END_SCAN = """
+update source set
+    scanned_at = case when %(error)s::text is null then %(now)s else scanned_at end,
+    failures = case when %(error)s::text is null then 0 else failures + 1 end,
+    failing_since = case when %(error)s::text is null then null else coalesce(failing_since, %(now)s) end,
+    error = %(error)s, due_at = %(due_at)s
+where id = %(source)s and scans = %(number)s
+"""
+
+REGISTER_CONSUMERS = """
+with asked as (select * from unnest(%(names)s::text[], %(sources)s::int[]) as t (name, source_id)),
+made as (insert into consumer (name) select distinct name from asked on conflict (name) do nothing returning id, name),
+have as (select id, name from made union select c.id, c.name from consumer c join asked a on a.name = c.name)
+insert into consumer_position (consumer_id, source_id)
+select h.id, a.source_id from asked a join have h on h.name = a.name on conflict do nothing
+"""
+
+REGISTER_MONITOR = """
+insert into monitor (name) values (%(monitor)s) on conflict do nothing
+"""
+
+LOCK_MONITOR = """
+select epoch from monitor where name = %(monitor)s for update
+"""
+
+SET_EPOCH = """
+update monitor set epoch = %(epoch)s where name = %(monitor)s
+"""
+
+OPEN_BATCHES = """
+select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.bytes, b.attempt, b.failures, b.not_before,
+       b.first_failed_at, b.epoch, b.monitor, l.source_id, l.first_arrival, l.last_arrival, l.arrivals
+from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
+where b.state in ('waiting', 'emitted') and c.name = any(%(consumers)s)
+order by b.sequence, l.source_id
+"""
+
+ONE_BATCH = """
+select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.bytes, b.attempt, b.failures, b.not_before,
+       b.first_failed_at, b.epoch, b.monitor, l.source_id, l.first_arrival, l.last_arrival, l.arrivals
+from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
+where b.id = %(batch)s order by l.source_id
+"""
+
+BEHIND = """
+select c.name as consumer, p.source_id, p.arrival
+from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
+where c.name = any(%(consumers)s) and s.arrivals > p.arrival
+"""
+
+PENDING = """
+select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, i.seen_at,
+       s.name as source
+from item i join source s on s.id = i.source_id
+where i.source_id = %(source)s and i.arrival > %(arrival)s order by i.arrival limit %(limit)s
+"""
+
+INSERT_BATCH = """
+insert into batch
+    (id, consumer_id, state, route, partitions, items, bytes, attempt, failures, monitor, epoch, created_at)
+select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(items)s, %(bytes)s, %(attempt)s, 0, %(monitor)s, %(epoch)s,
+       %(now)s
+from consumer c where c.name = %(consumer)s
+"""
+
+INSERT_SLICE = """
+insert into slice (batch_id, source_id, first_arrival, last_arrival, arrivals)
+values (%(batch)s, %(source)s, %(first)s, %(last)s, %(arrivals)s)
+"""
+
+EMIT_BATCH = """
+update batch set state = 'emitted', attempt = %(attempt)s, epoch = %(epoch)s, monitor = %(monitor)s, not_before = null
+where id = %(id)s
+"""
+
+ADVANCE = """
+update consumer_position p set arrival = %(arrival)s from consumer c
+where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
+"""
+
+QUARANTINE = """
+insert into quarantine (source_id, arrival, consumer_id, reason, batch_id, since)
+select %(source)s, %(arrival)s, c.id, %(reason)s, %(batch)s, %(now)s from consumer c where c.name = %(consumer)s
+on conflict (source_id, arrival, consumer_id)
+do update set reason = excluded.reason, batch_id = excluded.batch_id, since = excluded.since, released_at = null
+"""
+
+SUCCEEDED_SINCE = """
+select exists (select 1 from batch b join consumer c on c.id = b.consumer_id
+               where c.name = %(consumer)s and b.state = 'done' and b.finished_at > %(moment)s) as found
+"""
+
+SETTLE = """
+update batch set state = %(state)s, failures = %(failures)s, not_before = %(not_before)s,
+    first_failed_at = %(first_failed_at)s, error = %(error)s,
+    finished_at = case when %(state)s in ('waiting', 'emitted') then null else %(now)s end
+where id = %(id)s and state = 'emitted' and attempt = %(attempt)s
+"""
+
+# The columns of an item, without what a newer arrival replaced (`newer`) or what is quarantined for the consumer.
+_ITEM = """
+select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, s.name as source
+from item i join source s on s.id = i.source_id
+"""
+_NOT_QUARANTINED = """
+not exists (select 1 from quarantine q join consumer c on c.id = q.consumer_id
+            where q.source_id = i.source_id and q.arrival = i.arrival and c.name = %(consumer)s
+              and q.released_at is null)
+"""
+
+# The pieces put together below are constants of this module, no values.
+BATCH_ITEMS = f"""
+{_ITEM} join slice l on l.source_id = i.source_id and i.arrival between l.first_arrival and l.last_arrival
+where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arrivals))
+  and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+  and {_NOT_QUARANTINED}
+order by i.source_id, i.arrival
+"""  # noqa: S608
+
+NEWEST_ITEMS = f"""
+select * from (
+    select distinct on (i.source_id, i.key) i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition,
+           i.metadata, s.name as source
+    from item i join source s on s.id = i.source_id
+    where i.source_id = any(%(sources)s)
+      and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
+           or (%(stop)s::text is null and i.partition = %(start)s))
+    order by i.source_id, i.key, i.arrival desc
+) i where {_NOT_QUARANTINED}
+  and (%(route)s::text is null or exists (
+      select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
+      where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id
+        and i.arrival between l.first_arrival and l.last_arrival
+        and (l.arrivals is null or i.arrival = any(l.arrivals))))
+order by i.source_id, i.arrival
+"""  # noqa: S608
+
+FINISH = """
+update batch set state = 'done', finished_at = %(now)s, run_id = %(run)s, rejected = %(rejected)s, error = null
+where id = %(batch)s and state in ('waiting', 'emitted')
+"""
+
+LOCK_PARTITION = "select pg_advisory_lock(hashtextextended(current_schema() || '/' || %(name)s, 0))"
+
+STATUS = "select * from source_status order by source, consumer"
