@@ -70,8 +70,8 @@ def sensor_asset(
         follows: A source, several sources, or a router's outlet such as ``router["severe"]``.
         batching: How much one run takes; see `Batching`.
         retry: How failures are treated; see `Retry`.
-        max_in_flight: Most unfinished runs. An asset without partitions runs one batch at a time unless a number is given,
-            which promises that batches do not disturb each other.
+        max_in_flight: Most unfinished runs. An asset without partitions runs one batch at a time unless a number is
+            given, which promises that batches do not disturb each other.
         asset: Arguments of ``@dagster.asset``. ``backfill_policy`` is ``BackfillPolicy.single_run()`` unless told: then
             neighbouring partitions share a run.
 
@@ -87,7 +87,7 @@ def sensor_asset(
         chosen: Follows = follows
     else:
         chosen = tuple(follows)
-        if not chosen or not all(isinstance(source, Source) for source in chosen):
+        if not chosen:
             raise DefinitionError("@sensor_asset needs a source, a sequence of sources, or a router's outlet")
     declaration = Declaration(
         follows=chosen,
@@ -134,7 +134,8 @@ def _compute(function: Callable[..., Any]) -> Callable[..., Any]:
     It is a generator, because what follows a ``yield`` runs after the output was stored by the IO manager: only then is
     the batch done.
     """
-    # eval_str, so that annotations of a module with `from __future__ import annotations` are types, as Dagster wants them.
+    # eval_str, so that annotations of a module with `from __future__ import annotations` are types, as Dagster wants
+    # them.
     signature = inspect.signature(function, eval_str=True)
     parameters = dict(signature.parameters)
     if "batch" not in parameters:

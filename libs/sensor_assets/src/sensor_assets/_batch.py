@@ -41,8 +41,8 @@ class Batch:
     def by_partition(self) -> Iterator[tuple[str, tuple[Item, ...]]]:
         """Yield each partition of this run with the newest version of every key that belongs to it.
 
-        For assets that rebuild a partition: what it holds afterwards depends on the state of the source alone, not on how
-        often or in which order runs happened.
+        For assets that rebuild a partition: what it holds afterwards depends on the state of the source alone, not on
+        how often or in which order runs happened.
         """
         for key in self.partitions:
             if self.load_current:

@@ -89,8 +89,8 @@ def collect(declared: Sequence[tuple[Declaration, dg.AssetsDefinition]]) -> list
     """Return the consumers of all declared sensor assets.
 
     Raises:
-        DefinitionError: Two sources share a name; the outlets of a router differ in partitions, or one is missing; an asset
-            has partitions but its source gives none.
+        DefinitionError: Two sources share a name; the outlets of a router differ in partitions, or one is missing; an
+            asset has partitions but its source gives none.
     """
     _check_names([source for declaration, _ in declared for source in declaration.sources])
     _check_keys(declared)
@@ -124,15 +124,15 @@ def _consumer(name: str, members: Sequence[tuple[Declaration, dg.AssetsDefinitio
     for _, other in members[1:]:
         if other.partitions_def != asset.partitions_def:
             raise DefinitionError(
-                f"router '{name}': assets {asset.key.to_user_string()} and {other.key.to_user_string()} must have the same "
-                "partitions definition, because one decision places items for all of them"
+                f"router '{name}': assets {asset.key.to_user_string()} and {other.key.to_user_string()} must have the "
+                "same partitions definition, because one decision places items for all of them"
             )
     if asset.partitions_def is not None:
         for source in declaration.sources:
             if not source.gives_partition:
                 raise DefinitionError(
-                    f"asset {asset.key.to_user_string()} has partitions, but source '{source.name}' gives its items none: "
-                    "put {date:%Y-%m-%d} into its key template, or yield items with a partition"
+                    f"asset {asset.key.to_user_string()} has partitions, but source '{source.name}' gives its items "
+                    "none: put {date:%Y-%m-%d} into its key template, or yield items with a partition"
                 )
     router = declaration.follows.router if isinstance(declaration.follows, Target) else None
     outlets: dict[str | None, Outlet] = {}

@@ -1,8 +1,8 @@
 """The one place that touches what Dagster does not promise to keep; `tests/test_dagster_contract.py` watches each use.
 
-- `AssetsDefinition.node_def.compute_fn.decorated_fn`: the function behind an asset. The declaration of a sensor asset hangs
-  on it, because Dagster copies definitions freely (key prefixes, groups, owners) but never the function, while a registry
-  keyed by asset key goes stale with the first prefix.
+- `AssetsDefinition.node_def.compute_fn.decorated_fn`: the function behind an asset. The declaration of a sensor asset
+  hangs on it, because Dagster copies definitions freely (key prefixes, groups, owners) but never the function, while a
+  registry keyed by asset key goes stale with the first prefix.
 - `AssetExecutionContext.run.tags` of the daemon's own tags: names are in `dagster._core.storage.tags`.
 """
 

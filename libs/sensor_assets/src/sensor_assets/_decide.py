@@ -41,8 +41,8 @@ class RouteError(SensorAssetsError):
 def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable[[], str]) -> Decision:
     """Cut the log into batches and choose which batches to launch.
 
-    Nothing is cut while nothing could be launched: arrivals that wait in the log join one batch later, arrivals that wait
-    in batches cannot. Two batches in flight never share a partition.
+    Nothing is cut while nothing could be launched: arrivals that wait in the log join one batch later, arrivals that
+    wait in batches cannot. Two batches in flight never share a partition.
 
     Raises:
         RouteError: The route function did not send every item, or sent one twice, or to an unknown target.

@@ -16,8 +16,8 @@ from sensor_assets._runs import Runs
 from sensor_assets._runtime import Runtime
 from sensor_assets._sources.base import ScanContext, Source
 from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
-from sensor_assets.errors import SensorAssetsError
-from sensor_assets.ledger import Following, ScanSupersededError
+from sensor_assets.errors import LedgerError, SensorAssetsError
+from sensor_assets.ledger import Emission, Following, ScanSupersededError
 
 # A sick source is asked again after its interval, doubled with each failure up to this many times the interval.
 MAX_SLOWDOWN = 8
@@ -49,7 +49,8 @@ class Health:
 class Answer:
     """What the evaluation found; the monitor turns it into Dagster's words.
 
-    `health` lists the sources whose health changed since Dagster was told last; `arrived` counts new arrivals by source.
+    `health` lists the sources whose health changed since Dagster was told last; `arrived` counts new arrivals by
+    source.
     """
 
     cursor: Cursor
@@ -77,22 +78,29 @@ def evaluate(
     Raises:
         LedgerError: The ledger cannot be used; nothing was answered and nothing is lost.
     """
-    limits = limits or Limits()
     sources = {source.name: source for consumer in consumers for source in consumer.sources}
+    evaluation = _Evaluation(
+        runtime=runtime,
+        monitor=monitor,
+        consumers=consumers,
+        sources=sources,
+        cursor=cursor,
+        log=log,
+        limits=limits or Limits(),
+    )
     states = runtime.ledger.sources(list(sources))
-    arrived = _scan_due(runtime, sources, states, resources, log, limits)
-    _settle_launched(runtime, monitor, consumers, cursor, runs, log)
-    emission, errors = _emit(runtime, monitor, consumers, cursor, policies, states, limits, log)
+    arrived = evaluation.scan_due(states, resources)
+    evaluation.settle_launched(runs)
+    emission, errors = evaluation.emit(policies, states)
     states = runtime.ledger.sources(list(sources))
     sick = {state.id for state in states.values() if state.failures > 0}
-    told = set(cursor.sick)
     health = [
         Health(source=sources[name], state=state, healthy=state.id not in sick)
         for name, state in states.items()
-        if (state.id in sick) != (state.id in told)
+        if (state.id in sick) != (state.id in cursor.sick)
     ]
     return Answer(
-        cursor=replace_cursor(cursor, emission.epoch, sick),
+        cursor=cursor.model_copy(update={"epoch": emission.epoch, "sick": tuple(sorted(sick))}),
         batches=emission.batches,
         health=health,
         arrived=arrived,
@@ -101,141 +109,125 @@ def evaluate(
     )
 
 
-def replace_cursor(cursor: Cursor, epoch: int, sick: set[int]) -> Cursor:
-    """Return the cursor that acknowledges an epoch and the reported health."""
-    return cursor.model_copy(update={"epoch": epoch, "sick": tuple(sorted(sick))})
+@dataclass(frozen=True, kw_only=True)
+class _Evaluation:
+    """The three steps of an evaluation, over what they share."""
 
+    runtime: Runtime
+    monitor: str
+    consumers: Sequence[Consumer]
+    sources: Mapping[str, Source]
+    cursor: Cursor
+    log: logging.Logger
+    limits: Limits
 
-def _scan_due(
-    runtime: Runtime,
-    sources: Mapping[str, Source],
-    states: Mapping[str, SourceState],
-    resources: Mapping[str, Any],
-    log: logging.Logger,
-    limits: Limits,
-) -> dict[str, int]:
-    """Scan the sources that are due, longest overdue first; a source that fails does not keep the others from it."""
-    now = runtime.clock.now()
-    due = [state for state in states.values() if state.due_at is None or state.due_at <= now]
-    deadline = monotonic() + limits.scan_seconds
-    arrived: dict[str, int] = {}
-    for state in sorted(due, key=lambda state: state.due_at or datetime.min.replace(tzinfo=now.tzinfo)):
-        if monotonic() > deadline:
-            log.info(f"scan budget of {limits.scan_seconds:.0f} s used up; the remaining sources are first next time")
-            break
-        new = _scan(runtime, sources[state.name], state, resources, log, deadline)
-        if new:
-            arrived[state.name] = new
-    return arrived
-
-
-def _scan(
-    runtime: Runtime,
-    source: Source,
-    state: SourceState,
-    resources: Mapping[str, Any],
-    log: logging.Logger,
-    deadline: float,
-) -> int:
-    scan = runtime.ledger.begin_scan(state)
-    context = ScanContext(
-        position=scan.source.position,
-        known=lambda keys: runtime.ledger.known(state.id, keys),
-        settings=runtime.settings,
-        resources=resources,
-    )
-    interval = source.interval(runtime.settings)
-    new, error = 0, None
-    complete = True
-    try:
-        for page in runtime.clients[source.name].scan(context):
-            new += runtime.ledger.record(scan, page.items, page.position, runtime.clock.now())
+    def scan_due(self, states: Mapping[str, SourceState], resources: Mapping[str, Any]) -> dict[str, int]:
+        """Scan the sources that are due, longest overdue first, and return the number of new arrivals by source."""
+        now = self.runtime.clock.now()
+        due = [state for state in states.values() if state.due_at is None or state.due_at <= now]
+        deadline = monotonic() + self.limits.scan_seconds
+        arrived: dict[str, int] = {}
+        for state in sorted(due, key=lambda state: state.due_at or datetime.min.replace(tzinfo=now.tzinfo)):
             if monotonic() > deadline:
-                complete = False
+                self.log.info(
+                    f"scanned for {self.limits.scan_seconds:.0f} s; the remaining sources are first next time"
+                )
                 break
-    except ScanSupersededError as superseded:
-        log.info(str(superseded))
-        return new
-    except SensorAssetsError as failure:
-        error = str(failure)
-        log.warning(error)
-    except Exception as failure:  # a team's source must not take the team's other sources down with it
-        error = f"source '{source.name}' failed: {type(failure).__name__}: {failure}"
-        log.exception(error)
-    now = runtime.clock.now()
-    slowdown = min(2**state.failures, MAX_SLOWDOWN) if error else 1
-    due_at = now + timedelta(seconds=interval * slowdown) if complete else now
-    runtime.ledger.end_scan(scan, now=now, due_at=due_at, error=error)
-    return new
+            if new := self._scan(state, resources, deadline):
+                arrived[state.name] = new
+        return arrived
 
-
-def _settle_launched(
-    runtime: Runtime, monitor: str, consumers: Sequence[Consumer], cursor: Cursor, runs: Runs, log: logging.Logger
-) -> None:
-    """Give every launched batch whose run ended without marking it its next state."""
-    by_name = {consumer.name: consumer for consumer in consumers}
-    launched = runtime.ledger.launched(list(by_name), monitor, cursor.epoch)
-    reports = runs.report({batch.id: batch.run_key for batch in launched})
-    for batch in launched:
-        report = reports[batch.id]
-        now = runtime.clock.now()
-        settlement = settle(
-            batch,
-            report.outcome,
-            retry=by_name[batch.consumer].retry,
-            error=report.error,
-            sink_works=batch.first_failed_at is not None
-            and runtime.ledger.succeeded_since(batch.consumer, batch.first_failed_at),
-            now=now,
-            new_id=runtime.new_id,
+    def _scan(self, state: SourceState, resources: Mapping[str, Any], deadline: float) -> int:
+        """Scan one source and record page by page; its failure is noted and does not reach the other sources."""
+        ledger, clock = self.runtime.ledger, self.runtime.clock
+        interval = self.sources[state.name].interval(self.runtime.settings)
+        scan = ledger.begin_scan(state)
+        context = ScanContext(
+            position=scan.source.position,
+            known=lambda keys: ledger.known(state.id, keys),
+            settings=self.runtime.settings,
+            resources=resources,
         )
-        if settlement is None:
-            continue
-        runtime.ledger.settle(settlement, now)
-        if settlement.error:
-            log.warning(f"batch {batch.id} of {batch.consumer} is now {settlement.batch.state}: {settlement.error}")
-
-
-def _emit(
-    runtime: Runtime,
-    monitor: str,
-    consumers: Sequence[Consumer],
-    cursor: Cursor,
-    policies: Mapping[str, Policy],
-    states: Mapping[str, SourceState],
-    limits: Limits,
-    log: logging.Logger,
-) -> tuple[Any, list[str]]:
-    errors: list[str] = []
-    left = limits.launches
-    now = runtime.clock.now()
-
-    def decide_one(name: str, state: ConsumerState) -> Decision | None:
-        nonlocal left
+        new, error, complete = 0, None, True
         try:
-            decision = decide(policies[name], state, now, runtime.new_id)
-        except Exception as error:  # a team's route function must not stop the team's other consumers
-            errors.append(f"{name} cannot decide: {type(error).__name__}: {error}")
-            log.exception(errors[-1])
-            return None
-        decision = replace(decision, emit=decision.emit[:left])
-        left -= len(decision.emit)
-        return decision
+            for page in self.runtime.clients[state.name].scan(context):
+                new += ledger.record(scan, page.items, page.position, clock.now())
+                if monotonic() > deadline:
+                    complete = False
+                    break
+        except ScanSupersededError as superseded:
+            self.log.info(str(superseded))
+            return new
+        except LedgerError:
+            raise
+        except SensorAssetsError as failure:
+            error = str(failure)
+            self.log.warning(error)
+        except Exception as failure:
+            error = f"source '{state.name}' failed: {type(failure).__name__}: {failure}"
+            self.log.warning(error, exc_info=True)
+        slowdown = min(2**state.failures, MAX_SLOWDOWN) if error else 1
+        due_at = clock.now() + timedelta(seconds=interval * slowdown if complete else 0)
+        ledger.end_scan(scan, now=clock.now(), due_at=due_at, error=error)
+        return new
 
-    # The order turns with every epoch, so that under the bound on launches everyone is first at some time.
-    turn = cursor.epoch % max(len(consumers), 1)
-    following = [
-        Following(
-            name=consumer.name,
-            sources=tuple(states[source.name].id for source in consumer.sources),
-            limit=consumer.batching.max_items * policies[consumer.name].max_in_flight,
-        )
-        for consumer in [*consumers[turn:], *consumers[:turn]]
-    ]
-    emission = runtime.ledger.emit(monitor, cursor.epoch, following, decide_one, now)
-    if emission.repeated:
-        log.info(f"emission {emission.epoch} was not acknowledged; repeating {len(emission.batches)} open batches")
-    return emission, errors
+    def settle_launched(self, runs: Runs) -> None:
+        """Give every launched batch whose run ended without marking it its next state."""
+        ledger, now = self.runtime.ledger, self.runtime.clock.now()
+        by_name = {consumer.name: consumer for consumer in self.consumers}
+        launched = ledger.launched(list(by_name), self.monitor, self.cursor.epoch)
+        reports = runs.report({batch.id: batch.run_key for batch in launched})
+        for batch in launched:
+            since = batch.first_failed_at
+            settlement = settle(
+                batch,
+                reports[batch.id].outcome,
+                retry=by_name[batch.consumer].retry,
+                error=reports[batch.id].error,
+                sink_works=since is not None and ledger.succeeded_since(batch.consumer, since),
+                now=now,
+                new_id=self.runtime.new_id,
+            )
+            if settlement is None:
+                continue
+            ledger.settle(settlement, now)
+            if settlement.error:
+                becomes = settlement.batch.state
+                self.log.warning(f"batch {batch.id} of {batch.consumer} is now {becomes}: {settlement.error}")
+
+    def emit(self, policies: Mapping[str, Policy], states: Mapping[str, SourceState]) -> tuple[Emission, Sequence[str]]:
+        """Decide for every consumer; one that cannot decide is reported and keeps its items waiting."""
+        errors: list[str] = []
+        left = self.limits.launches
+        now = self.runtime.clock.now()
+
+        def decide_one(name: str, state: ConsumerState) -> Decision | None:
+            nonlocal left
+            try:
+                decision = decide(policies[name], state, now, self.runtime.new_id)
+            except Exception as error:
+                errors.append(f"{name} cannot decide: {type(error).__name__}: {error}")
+                self.log.warning(errors[-1], exc_info=True)
+                return None
+            decision = replace(decision, emit=decision.emit[:left])
+            left -= len(decision.emit)
+            return decision
+
+        # The order turns with every epoch, so that under the bound on launches everyone is first at some time.
+        turn = self.cursor.epoch % max(len(self.consumers), 1)
+        following = [
+            Following(
+                name=consumer.name,
+                sources=tuple(states[source.name].id for source in consumer.sources),
+                limit=consumer.batching.max_items * policies[consumer.name].max_in_flight,
+            )
+            for consumer in [*self.consumers[turn:], *self.consumers[:turn]]
+        ]
+        emission = self.runtime.ledger.emit(self.monitor, self.cursor.epoch, following, decide_one, now)
+        if emission.repeated:
+            open_batches = len(emission.batches)
+            self.log.info(f"emission {emission.epoch} was not acknowledged; repeating {open_batches} open batches")
+        return emission, errors
 
 
 def _failure(sources: Mapping[str, Source], states: Mapping[str, SourceState], now: datetime) -> str | None:

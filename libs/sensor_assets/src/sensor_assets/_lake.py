@@ -44,7 +44,7 @@ class Lake(dg.ConfigurableResource[None]):
 
     def read(self, path: str) -> "pl.DataFrame | None":
         """Read a file, or return None when there is none."""
-        import polars as pl  # 0.2 s that only a run which reads needs
+        import polars as pl  # noqa: PLC0415 - 0.2 s that only a run which reads needs
 
         try:
             return pl.read_parquet(io.BytesIO(obstore.get(self._store, path).bytes()))

@@ -1,7 +1,7 @@
 """Which partition of an asset an item belongs to, by the asset's partitions definition."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Protocol
 
 import dagster as dg
@@ -36,17 +36,17 @@ class Partitions(Protocol):
 class NoPartitions:
     """An asset without partitions: every item belongs to the whole."""
 
-    def place(self, partition: str | None) -> str | None:
+    def place(self, partition: str | None) -> str | None:  # noqa: ARG002
         return None
 
-    def exists(self, key: str) -> bool:
+    def exists(self, key: str) -> bool:  # noqa: ARG002
         return False
 
-    def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
+    def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:  # noqa: ARG002
         return []
 
     def window(self, key: str) -> tuple[str, str | None]:
-        raise DefinitionError("an asset without partitions has no partition windows")
+        raise DefinitionError(f"'{key}': an asset without partitions has no partition windows")
 
 
 class NamedPartitions:
@@ -85,7 +85,7 @@ class TimePartitions:
             moment = datetime.fromisoformat(partition)
         except ValueError:
             raise Unplaceable(f"'{partition}' is not an ISO date or time") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=self._definition.start.tzinfo or timezone.utc)
+        return moment if moment.tzinfo else moment.replace(tzinfo=self._definition.start.tzinfo or UTC)
 
     def place(self, partition: str | None) -> str | None:
         if partition is None:
@@ -102,7 +102,7 @@ class TimePartitions:
         return self._definition.has_partition_key(key)
 
     def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
-        ordered = sorted(keys, key=lambda key: self._definition.start_time_for_partition_key(key))
+        ordered = sorted(keys, key=self._definition.start_time_for_partition_key)
         if not self._join:
             return [(key,) for key in ordered]
         grouped: list[list[str]] = []

@@ -26,8 +26,8 @@ Call = Callable[[Batch], Any]
 def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: Declaration, call: Call) -> Iterator[Any]:
     """Run the function over the run's batch and yield its results to Dagster, then mark the batch done.
 
-    Whoever launched the run, only one at a time writes a partition, and it reads the ledger after it got the right to: a
-    slow older run can so never overwrite the result of a newer one.
+    Whoever launched the run, only one at a time writes a partition, and it reads the ledger after it got the right to:
+    a slow older run can so never overwrite the result of a newer one.
     """
     consumer = runtime.consumers[declaration.consumer(context.asset_key)]
     record = _record(context, runtime)

@@ -71,8 +71,8 @@ class Router:
         decide: Pure function of what waits. It returns a `Hold`, or `Send`s that together take every waiting item.
         name: Name of the consumer in the ledger; keep it, it carries the position.
         targets: Names of the outlets.
-        max_hold: How long items may be held, seconds or timedelta; then `decide` is asked with ``forced=True`` and, when
-            it still holds, everything goes to `otherwise`.
+        max_hold: How long items may be held, seconds or timedelta; then `decide` is asked with ``forced=True`` and,
+            when it still holds, everything goes to `otherwise`.
         otherwise: The outlet for that case, the first target unless told.
     """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -22,7 +22,7 @@ class Clock:
 
     def now(self) -> datetime:
         """Return the time in UTC."""
-        return datetime.now(timezone.utc)
+        return datetime.now(UTC)
 
 
 class Runtime:

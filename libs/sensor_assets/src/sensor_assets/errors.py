@@ -29,9 +29,9 @@ class ItemError(SensorAssetsError):
         self.key = key
 
 
-class ItemChanged(ItemError):
+class ItemChanged(ItemError):  # noqa: N818 - reads as what happened
     """The recorded version was replaced by a newer one, which will be an arrival of its own."""
 
 
-class ItemGone(ItemError):
+class ItemGone(ItemError):  # noqa: N818 - reads as what happened
     """The item was deleted from the source after it was recorded."""

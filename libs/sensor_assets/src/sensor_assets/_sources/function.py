@@ -30,10 +30,10 @@ class FunctionSource(Source):
     def required_resource_keys(self) -> frozenset[str]:
         return frozenset(self._resources)
 
-    def open(self, settings: Settings) -> "FunctionClient":
+    def open(self, settings: Settings) -> "FunctionClient":  # noqa: ARG002
         return FunctionClient(self)
 
-    def describe(self, settings: Settings) -> dict[str, Any]:
+    def describe(self, settings: Settings) -> dict[str, Any]:  # noqa: ARG002
         return {"function": f"{self.function.__module__}.{self.function.__qualname__}"}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Iterable[Item]:
@@ -51,8 +51,7 @@ class FunctionClient(SourceClient):
         arguments = {name: context.resources[name] for name in self._source.required_resource_keys}
         try:
             items = self._source.function(context, **arguments)
-            for page in pages(replace(item, source=self._source.name) for item in items):
-                yield page
+            yield from pages(replace(item, source=self._source.name) for item in items)
         except SensorAssetsError:
             raise
         except Exception as error:
@@ -62,8 +61,8 @@ class FunctionClient(SourceClient):
 def source(name: str, **common: Any) -> Callable[[Lister], FunctionSource]:
     """Make a source of a function that yields an `Item` for each thing that is there now.
 
-    The function takes a `ScanContext` and Dagster resources by name. It may yield everything each time: what is recorded
-    already costs nothing more. ``context.known(None)`` tells the recorded versions, so that it can skip work.
+    The function takes a `ScanContext` and Dagster resources by name. It may yield everything each time: what is
+    recorded is not recorded again. ``context.known(None)`` tells the recorded versions, so that it can skip work.
 
     Example:
         >>> @source("tickets", every=60)

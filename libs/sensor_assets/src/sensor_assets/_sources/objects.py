@@ -25,10 +25,10 @@ class ObjectSource(Source):
 
     Args:
         name: Name of the source, unique within the team.
-        url: ``s3://bucket/prefix``, ``gs://``, ``az://``, ``file:///directory`` or ``memory://``; may hold ``{setting}``s.
-            Credentials come from the environment, as obstore reads them.
-        key: Template of the keys below the URL, such as ``{date:%Y-%m-%d}*.csv``: the date is the item's partition. A key
-            that does not fit is quarantined, so that a misnamed file is seen.
+        url: ``s3://bucket/prefix``, ``gs://``, ``az://`` or ``file:///directory``; may hold ``{setting}``s. Credentials
+            come from the environment, as obstore reads them.
+        key: Template of the keys below the URL, such as ``{date:%Y-%m-%d}*.csv``: the date is the item's partition. A
+            key that does not fit is quarantined, so that a misnamed file is seen.
         ignore: Globs of keys that are not data, such as ``*.tmp``; they are not recorded.
         common: See `Common`.
 
@@ -83,7 +83,7 @@ class ObjectClient(SourceClient):
             "Check that it exists and that this location may list and read it."
         )
 
-    def scan(self, context: ScanContext) -> Iterator[Page]:
+    def scan(self, context: ScanContext) -> Iterator[Page]:  # noqa: ARG002 - a listing needs no position
         try:
             for metas in obstore.list(self._opened(), chunk_size=PAGE_KEYS):
                 yield Page(items=[self._item(meta) for meta in metas if not self._ignored(meta["path"])])

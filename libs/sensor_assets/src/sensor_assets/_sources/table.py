@@ -30,14 +30,14 @@ class TableSource(Source):
         url: SQLAlchemy URL of the database; may hold ``{setting}``s.
         table: Table, or ``schema.table``.
         key: Column that identifies a row.
-        version: Column that changes with every change of the row: with `lag` a time; else, on Postgres, a bigint that a
-            trigger sets to ``pg_current_xact_id()::text::bigint``.
-        lag: For a time column: the longest that a transaction may take from setting the time to its commit. Rows younger
-            than this wait.
+        version: Column that changes with every change of the row: with `lag` a time; else, on Postgres, a bigint that
+            a trigger sets to ``pg_current_xact_id()::text::bigint``.
+        lag: For a time column: the longest that a transaction may take from setting the time to its commit. Rows
+            younger than this wait.
         common: See `Common`.
 
-    With transaction ids rows are read up to the oldest transaction that is still open, so rows that commit late and out of
-    order are neither skipped nor guessed about. Deleted rows are not seen.
+    With transaction ids rows are read up to the oldest transaction that is still open, so rows that commit late and out
+    of order are neither skipped nor guessed about. Deleted rows are not seen.
     """
 
     kind = "table"
@@ -67,7 +67,7 @@ class TableSource(Source):
     def open(self, settings: Settings) -> "TableClient":
         return TableClient(self, settings.fill(self.url, f"source '{self.name}', url"))
 
-    def describe(self, settings: Settings) -> dict[str, Any]:
+    def describe(self, settings: Settings) -> dict[str, Any]:  # noqa: ARG002 - the URL may hold a password
         return {"table": self.table, "key column": self.key, "version column": self.version}
 
 
@@ -143,15 +143,16 @@ class TableClient(SourceClient):
         try:
             key, version = self._column(self._source.key), self._column(self._source.version)
             convert = key.type.python_type
-            found: list[dict[str, Any]] = []
             keys = list(recorded)
             with self._engine.connect() as connection:
-                for first in range(0, len(keys), PAGE_ROWS):
-                    wanted = [convert(text) for text in keys[first : first + PAGE_ROWS]]
-                    for row in connection.execute(select(self._table).where(key.in_(wanted))).mappings():
-                        if _text(row[version]) == recorded[str(row[key])]:
-                            found.append({str(name): value for name, value in row.items()})
-            return found
+                return [
+                    {str(name): value for name, value in row.items()}
+                    for first in range(0, len(keys), PAGE_ROWS)
+                    for row in connection.execute(
+                        select(self._table).where(key.in_([convert(text) for text in keys[first : first + PAGE_ROWS]]))
+                    ).mappings()
+                    if _text(row[version]) == recorded[str(row[key])]
+                ]
         except SQLAlchemyError as error:
             raise self._failed(str(getattr(error, "orig", None) or error).strip()) from error
 

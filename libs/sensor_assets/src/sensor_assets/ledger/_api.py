@@ -115,8 +115,8 @@ class Ledger(Protocol):
     ) -> list[Item]:
         """Return the newest version of every key, in order of arrival, without those quarantined for the consumer.
 
-        `window` narrows to partitions from (inclusive) to (exclusive), or to one partition with (name, None); `route` to
-        what a router has sent there.
+        `window` narrows to partitions from (inclusive) to (exclusive), or to one partition with (name, None); `route`
+        to what a router has sent there.
         """
         ...
 

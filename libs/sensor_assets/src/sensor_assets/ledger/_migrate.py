@@ -26,9 +26,7 @@ def _config() -> Config:
 
 def head() -> str:
     """Return the revision that this version of the library works with."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None  # the package ships its migrations
-    return revision
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 def migrate(url: str, schema: str) -> None:

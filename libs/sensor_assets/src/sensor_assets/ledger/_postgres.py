@@ -22,6 +22,9 @@ from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Sc
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
+# Typed for plain rows in psycopg, though it reads none.
+_alive: Any = ConnectionPool.check_connection
+
 _NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 
 
@@ -62,7 +65,7 @@ class PostgresLedger:
                     max_size=4,
                     timeout=10,
                     open=True,
-                    check=ConnectionPool.check_connection,
+                    check=_alive,
                 )
             return self._pool
 

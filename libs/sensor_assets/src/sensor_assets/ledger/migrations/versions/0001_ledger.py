@@ -20,7 +20,8 @@ create table source (
     scanned_at timestamptz,
     due_at timestamptz
 );
-comment on column source.arrivals is 'The last arrival number given; grows only under this row''s lock, so commit order is arrival order';
+comment on column source.arrivals is
+    'The last arrival number given; grows only under this row''s lock, so commit order is arrival order';
 comment on column source.scans is 'Number of scans begun; only the newest may record';
 
 create table item (
@@ -125,7 +126,8 @@ with follows as (
            least((select min(i.seen_at) from item i join open_slices o on o.source_id = i.source_id
                   and o.first_arrival = i.arrival
                   where o.consumer_id = f.consumer_id and o.source_id = f.source_id),
-                 (select i.seen_at from item i where i.source_id = f.source_id and i.arrival = f.position + 1)) as oldest
+                 (select i.seen_at from item i
+                  where i.source_id = f.source_id and i.arrival = f.position + 1)) as oldest
     from follows f
 )
 select source, consumer, seen::bigint as seen, (behind + queued)::bigint as waiting, in_flight::bigint as in_flight,
