@@ -1,0 +1,1 @@
+"""The aircraft and airports of the fleet, from a table and a file that change."""

@@ -1,0 +1,1 @@
+"""Punctuality by day from departures and weather, two assets of other locations."""

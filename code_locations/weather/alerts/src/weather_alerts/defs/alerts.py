@@ -1,0 +1,62 @@
+"""Two logs to which each hour of weather is appended once for every state in which it was seen."""
+
+from datetime import timedelta
+
+import dagster as dg
+import polars as pl
+from sensor_assets import Batch, Lake, sensor_asset
+
+from weather_alerts.defs.storm_reports import severity
+
+SCHEMA = pl.Schema(
+    {
+        "time_hour": pl.Datetime("us", "UTC"),
+        "origin": pl.String,
+        "wind_speed": pl.Float64,
+        "visib": pl.Float64,
+        "version": pl.String,
+    }
+)
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=2))
+
+
+@sensor_asset(
+    severity["severe"],
+    key_prefix="weather",
+    group_name="alerts",
+    owners=["team:weather"],
+    kinds={"parquet"},
+    freshness_policy=FRESH,
+    max_in_flight=4,
+)
+def severe(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+    """Hours with strong wind or low visibility."""
+    return append("severe", context, batch, lake)
+
+
+@sensor_asset(
+    severity["routine"],
+    key_prefix="weather",
+    group_name="alerts",
+    owners=["team:weather"],
+    kinds={"parquet"},
+    freshness_policy=FRESH,
+    max_in_flight=4,
+)
+def routine(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+    """All other hours."""
+    return append("routine", context, batch, lake)
+
+
+def append(log: str, context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+    """Add the batch to a log, as a file named after it: a run that is repeated writes the same file again."""
+    if batch.attempt == 0:
+        raise dg.Failure("launched by hand, this would append hours a second time; see `sensor-assets replay`")
+    rows = [{**item.metadata, "version": item.version} for item in batch.items]
+    text = pl.DataFrame(rows, schema={**SCHEMA, "time_hour": pl.String})
+    alerts = text.with_columns(pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%MZ", time_zone="UTC"))
+    url = lake.write(f"weather/{log}/{batch.id}.parquet", alerts.cast(dict(SCHEMA)))
+    context.log.info("%s hours appended to the %s log", len(rows), log)
+    strongest, lowest = alerts["wind_speed"].max(), alerts["visib"].min()
+    metadata = {"dagster/row_count": len(rows), "strongest wind (mph)": strongest, "lowest visibility (mi)": lowest}
+    return dg.MaterializeResult(metadata={**metadata, "file": dg.MetadataValue.url(url)})

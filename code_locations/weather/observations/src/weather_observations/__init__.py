@@ -1,0 +1,1 @@
+"""Hourly weather at New York's airports by day, from an HTTP service."""

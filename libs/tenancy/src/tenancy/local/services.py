@@ -1,0 +1,76 @@
+"""The command lines of the platform's processes."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tenancy.local import readiness
+from tenancy.local.environment import inherited
+from tenancy.local.instance import Instance
+from tenancy.local.layout import Layout
+from tenancy.local.ports import HOST
+from tenancy.local.processes import Service
+from tenancy.local.setup import python_of
+from tenancy.register import Location
+
+
+def code_server(location: Location, layout: Layout, variables: Mapping[str, str]) -> Service:
+    """Return a location's code server: `dagster api grpc` costs one process and a third less than `code-server start`."""
+    name, directory = location.dagster_name, layout.root / location.directory
+    socket = layout.socket(name)
+    command = [str(python_of(directory)), "-m", "dagster", "api", "grpc", "--socket", str(socket)]
+    command += ["--module-name", f"{location.package}.definitions", "--location-name", name]
+    return Service(
+        name=name,
+        command=command,
+        environment=inherited(layout.dagster_home) | dict(variables),
+        directory=directory,
+        log=layout.log(name),
+        is_ready=readiness.code_server(socket),
+        essential=False,
+        socket=socket,
+    )
+
+
+def webserver(layout: Layout, port: int) -> Service:
+    """Return the webserver."""
+    command = [*_script("dagster-webserver"), "--host", HOST, "--port", str(port)]
+    return Service(
+        name="webserver",
+        command=[*command, "--workspace", str(layout.workspace)],
+        environment=inherited(layout.dagster_home),
+        directory=layout.root,
+        log=layout.log("webserver"),
+        is_ready=readiness.web(f"http://{HOST}:{port}/server_info"),
+    )
+
+
+def daemon(layout: Layout, instance: Instance) -> Service:
+    """Return the daemon; it is ready when each of its threads has given a sign of life."""
+    return Service(
+        name="daemon",
+        command=[*_script("dagster-daemon"), "run", "--workspace", str(layout.workspace)],
+        environment=inherited(layout.dagster_home),
+        directory=layout.root,
+        log=layout.log("daemon"),
+        is_ready=readiness.daemon(instance.heartbeats),
+    )
+
+
+def feeds(layout: Layout, database_url: str, port: int, days: int, seconds_per_day: float) -> Service:
+    """Return the feeds that play real data into the outside systems; 0 seconds per day is full speed."""
+    command = [sys.executable, "-m", "demo.feeds", "--state", str(layout.state), "--database-url", database_url]
+    command += ["--port", str(port), "--days", str(days), "--speed", str(seconds_per_day)]
+    return Service(
+        name="feeds",
+        command=command,
+        environment=inherited(layout.dagster_home),
+        directory=layout.root,
+        log=layout.log("feeds"),
+        is_ready=readiness.web(f"http://{HOST}:{port}/"),
+    )
+
+
+def _script(name: str) -> list[str]:
+    """Return a command of the launcher's own environment; run by its interpreter, so that a long path does not matter."""
+    return [sys.executable, str(Path(sys.executable).with_name(name))]

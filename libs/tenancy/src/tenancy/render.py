@@ -1,0 +1,88 @@
+"""What follows from the register: text of every derived file, as pure functions of the register."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+from tenancy.closed import Closed, schema_of
+from tenancy.environments import Environment
+from tenancy.register import Register
+
+MADE = "Made from tenants.yaml by `tenancy render`, checked in CI; edits here are lost."
+
+
+def derived(register: Register) -> dict[PurePosixPath, str]:
+    """Return the text of each derived file, by its path from the root of the repository."""
+    return {PurePosixPath(path): text(register) for path, text in _FILES.items()}
+
+
+def dagster_cloud(register: Register) -> str:
+    """Return `dagster_cloud.yaml`, the deployment file of Dagster+, which `dagster-cloud` loads unchanged."""
+    return _yaml_list(
+        "locations",
+        [
+            f"""\
+  - location_name: {location.dagster_name}
+    code_source:
+      module_name: {location.package}.definitions
+    build:
+      directory: {location.directory}
+"""
+            for location in register.locations
+        ],
+    )
+
+
+def workspace(register: Register) -> str:
+    """Return `workspace.yaml`: a code server for each location, reached by its socket below the state directory."""
+    return _yaml_list(
+        "load_from",
+        [
+            f"""\
+  - grpc_server:
+      socket: .local/sockets/{location.dagster_name}.sock
+      location_name: {location.dagster_name}
+"""
+            for location in register.locations
+        ],
+    )
+
+
+def dg_workspace(register: Register) -> str:
+    """Return `dg.toml`, by which `dg` finds the projects of all teams."""
+    projects = [f'\n[[workspace.projects]]\npath = "{location.directory}"\n' for location in register.locations]
+    return "".join([f'# {MADE}\ndirectory_type = "workspace"\n\n[workspace]\n', *projects])
+
+
+def codeowners(register: Register) -> str:
+    """Return `.github/CODEOWNERS`. The last line that matches wins: the platform owns what no team does."""
+    owners = {"*": "platform", **{f"/code_locations/{team}/": team for team in register.teams}}
+    owners |= dict.fromkeys(["/.github/", "/environments/", "/libs/", "/tenants.yaml"], "platform")
+    width = max(map(len, owners))
+    lines = [f"{path:<{width}} @{register.organization}/{owner}\n" for path, owner in owners.items()]
+    return f"# {MADE}\n{''.join(lines)}"
+
+
+def _yaml_list(key: str, entries: list[str]) -> str:
+    return f"# {MADE}\n{key}:\n{''.join(entries)}" if entries else f"# {MADE}\n{key}: []\n"
+
+
+def _schema_of(model: type[Closed]) -> Callable[[Register], str]:
+    def text(_: Register) -> str:
+        head = {
+            "$comment": "Made from the models in libs/tenancy by `tenancy render`, checked in CI; edits here are lost.",
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+        }
+        return json.dumps({**head, **schema_of(model)}, indent=2) + "\n"
+
+    return text
+
+
+_FILES: Mapping[str, Callable[[Register], str]] = {
+    ".github/CODEOWNERS": codeowners,
+    "dagster_cloud.yaml": dagster_cloud,
+    "dg.toml": dg_workspace,
+    "environments/values.schema.json": _schema_of(Environment),
+    "tenants.schema.json": _schema_of(Register),
+    "workspace.yaml": workspace,
+}
