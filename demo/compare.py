@@ -114,6 +114,7 @@ def _connect(url: str, database: str) -> psycopg.Connection:
 
 
 def main() -> None:
+    """Compare, print, and exit with the verdict."""
     parser = argparse.ArgumentParser(prog="python -m demo.compare", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="directory that holds store/ and feeds.json")
     parser.add_argument("--database-url", required=True, help="any database of the server, as a role that reads all")

@@ -39,7 +39,7 @@ def is_severe() -> pl.Expr:
     """Return the rule of the alerts: strong wind or low visibility; what is unknown is not severe."""
     windy = pl.col("wind_speed") >= SEVERE_WIND
     blind = pl.col("visib") <= SEVERE_VISIBILITY
-    return (windy | blind).fill_null(False)
+    return (windy | blind).fill_null(value=False)
 
 
 def punctuality(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:

@@ -76,13 +76,14 @@ def play(feeds: Feeds, state: Path, start: Progress, pause: float, stop: threadi
 
 
 def main() -> None:
+    """Play until everything is played, then serve until asked to stop."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    plan = make_plan(arguments.seed, arguments.days)
     try:
+        plan = make_plan(arguments.seed, arguments.days)
         start = progress.resume(progress.load(arguments.state), plan)
         weather = WeatherServer(arguments.port)
     except (ValueError, OSError) as error:

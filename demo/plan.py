@@ -17,6 +17,7 @@ CORRECTED_AFTER = 5  # so long that at full speed a sensor has seen the first ve
 TAIL_DAYS = CORRECTED_AFTER + 1
 MALFORMED_DAY = 4
 
+DAYS_OF_THE_YEAR = 365
 PLANES = 3322
 PLANES_PER_TRANSACTION = 60
 UPDATES_PER_TRANSACTION = 5
@@ -97,8 +98,8 @@ class Plan:
 
 def make_plan(seed: int, days: int) -> Plan:
     """Return the plan of the first `days` days of 2013 (1 to 365); from 7 days on it holds every kind of delivery."""
-    if not 1 <= days <= 365:
-        raise ValueError(f"days must be between 1 and 365, not {days}")
+    if not 1 <= days <= DAYS_OF_THE_YEAR:
+        raise ValueError(f"days must be between 1 and {DAYS_OF_THE_YEAR}, not {days}")
     files = [file for day in range(1, days + 1) for file in _files(seed, day)]
     malformed = min(MALFORMED_DAY, days)
     files.append(FileDelivery(_at(malformed, 2), malformed, f"{date_of(malformed)}-bad.csv", "malformed"))
@@ -124,7 +125,7 @@ def _files(seed: int, day: int) -> Iterator[FileDelivery]:
     two files between two scans came first: nothing that lists a store could know that.
     """
     name = str(date_of(day))
-    chance = random.Random(f"{seed}:{day}")
+    chance = random.Random(f"{seed}:{day}")  # noqa: S311 - a play, not a secret
     whole = FileDelivery(_at(day, 3), day, f"{name}.csv", "daily")
     later = day + CORRECTED_AFTER
     match day % 7:

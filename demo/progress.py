@@ -22,6 +22,7 @@ class Progress:
 
 
 def path(state: Path) -> Path:
+    """Return the file that holds the progress."""
     return state / "feeds.json"
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -74,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind = "application/json" if path.endswith(".json") else "text/csv"
             self._answer(200, content, {"ETag": etag(content), "Content-Type": kind})
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
     def do_POST(self) -> None:
         url = urlsplit(self.path)
@@ -96,11 +97,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        if status != 304:
+        if status != HTTPStatus.NOT_MODIFIED:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD" and status != 304:
+        if self.command != "HEAD" and status != HTTPStatus.NOT_MODIFIED:
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it is given there
         """Say nothing: a request every few seconds would bury what matters in the log."""

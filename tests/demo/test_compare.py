@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from demo import expected
 from demo.compare import Platform, compare, report
 from demo.data import Year
 from demo.plan import Plan
@@ -113,8 +114,6 @@ def test_an_observation_that_was_never_published_is_found(check: Check) -> None:
 
 
 def test_earlier_versions_of_an_observation_need_not_have_been_seen(check: Check, plan: Plan, year: Year) -> None:
-    from demo import expected
-
     final = expected.observations(plan, year)
     check.change(LOGS["weather/routine"], lambda _: final.filter(~expected.is_severe()))
     assert check() == {}

@@ -1,6 +1,8 @@
 """The outside systems: files, the weather service, the progress of the play, and the planes table on real Postgres."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,3 +132,14 @@ def test_a_whole_play_survives_a_restart_of_the_database_and_of_itself(
     assert landed == {file.name for file in plan.files}
     assert json.loads((tmp_path / "feeds.json").read_text())["done"] is True
     assert server.document("index.json") is not None
+
+
+def test_a_port_in_use_is_one_message(server: WeatherServer, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "demo.feeds", "--state", str(tmp_path), "--database-url", "postgresql://"]
+    ended = subprocess.run(
+        [*command, "--port", str(server.server_port)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 1
+    (message,) = ended.stderr.splitlines()
+    assert "Address already in use" in message
+    assert f"port {server.server_port}" in message

@@ -58,7 +58,7 @@ def test_nothing_comes_after_the_end() -> None:
     for days in (1, 7, 14, 365):
         plan = make_plan(2013, days)
         last = max(each.moment for each in (*plan.files, *plan.weather, *plan.airports))
-        assert max(last, max(each.commits for each in plan.planes)) < plan.moments
+        assert max(last, *(each.commits for each in plan.planes)) < plan.moments
 
 
 def test_a_correction_changes_some_values_of_some_rows_under_the_same_key(plan: Plan, year: Year) -> None:

@@ -1,7 +1,6 @@
 """The location loads, in its own environment; two sources share one monitor."""
 
 import dagster as dg
-
 from fleet_aircraft.definitions import defs
 
 
@@ -13,6 +12,6 @@ def test_definitions_load_with_two_sources_and_one_monitor() -> None:
         node = graph.get(dg.AssetKey(["fleet", asset]))
         assert node.parent_keys == {dg.AssetKey(["fleet", source])}
         assert node.owners == ["team:fleet"]
-    (monitor,) = definitions.sensors or ()
+    (monitor,) = list(definitions.sensors or ())
     assert monitor.name == "source_monitor"
     assert monitor.minimum_interval_seconds == 5

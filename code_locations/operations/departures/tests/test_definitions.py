@@ -1,7 +1,6 @@
 """The location loads, in its own environment."""
 
 import dagster as dg
-
 from operations_departures.definitions import defs
 
 

@@ -1,15 +1,16 @@
 """Departures of a day from its flight files, good and bad."""
 
+from pathlib import Path
 from unittest.mock import Mock
 
 import dagster as dg
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
-from sensor_assets import Batch, Lake
-
-from operations_departures.defs.departures import departures
+from operations_departures.defs.departures import departures, flight_files
 from operations_departures.flight_file import SCHEMA
+from operations_departures.settings import settings
+from polars.testing import assert_frame_equal
+from sensor_assets import Batch, Lake, ScanContext
 
 DAY = "2013-01-01"
 HEADER = ",".join(SCHEMA)
@@ -28,7 +29,7 @@ def written(lake: Lake, day: str = DAY) -> pl.DataFrame:
     return frame
 
 
-def checks(result: dg.MaterializeResult[None]) -> dict[str | None, bool]:
+def checks(result: dg.MaterializeResult) -> dict[str | None, bool]:
     return {check.check_name: check.passed for check in result.check_results}
 
 
@@ -105,3 +106,18 @@ def test_a_day_whose_only_file_is_bad_keeps_what_it_had(context: Mock, lake: Lak
     result = departures(context=context, batch=Batch.of({"2013-01-01.csv": b""}, partition=DAY), lake=lake)
     assert written(lake).height == 3
     assert checks(result) == {"schema": False, "completeness": False}
+
+
+def test_a_key_without_a_date_is_seen_and_told_apart(tmp_path: Path) -> None:
+    for name in ("2013-01-01-EWR.csv", "2013-02-30.csv", "notes.csv", "2013-01-01.csv.tmp"):
+        (tmp_path / "flights").mkdir(exist_ok=True)
+        (tmp_path / "flights" / name).write_bytes(csv(EWR))
+    landing = settings.model_copy(update={"landing_url": f"file://{tmp_path}"})
+    scan = flight_files.open(landing).scan(ScanContext(position=None, known=lambda _: {}, settings=landing))
+    items = {item.key: item for page in scan for item in page.items}
+    assert {key: item.partition for key, item in items.items()} == {
+        "2013-01-01-EWR.csv": DAY,
+        "2013-02-30.csv": None,
+        "notes.csv": None,
+    }
+    assert "key 'notes.csv' does not match '{date:%Y-%m-%d}*.csv'" in items["notes.csv"].metadata.values()

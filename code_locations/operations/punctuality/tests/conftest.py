@@ -1,10 +1,8 @@
-"""The environment of the tests: settings, a lake in a directory, a context that takes logs and metadata."""
+"""The environment of the tests: settings, a lake in a directory."""
 
 import os
 from pathlib import Path
-from unittest.mock import Mock
 
-import dagster as dg
 import pytest
 from sensor_assets import Lake
 
@@ -24,8 +22,3 @@ os.environ.update(
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(url=f"file://{tmp_path}")
-
-
-@pytest.fixture
-def context() -> Mock:
-    return Mock(spec=dg.AssetExecutionContext)

@@ -2,8 +2,7 @@
 
 import dagster as dg
 import pytest
-
-from operations_punctuality.automation import follow_any_update, follow_complete_updates
+from operations_punctuality.automation import follow_complete_days, follow_updates
 
 DAYS = dg.DailyPartitionsDefinition("2013-01-01", end_date="2014-01-01")
 EARLY, LATE = "2013-01-05", "2013-11-30"
@@ -17,11 +16,11 @@ def departures() -> None: ...
 def observations() -> None: ...
 
 
-@dg.asset(partitions_def=DAYS, deps=[departures, observations], automation_condition=follow_complete_updates)
+@dg.asset(partitions_def=DAYS, deps=[departures, observations], automation_condition=follow_complete_days)
 def punctuality() -> None: ...
 
 
-@dg.asset(deps=[punctuality], automation_condition=follow_any_update)
+@dg.asset(deps=[punctuality], automation_condition=follow_updates)
 def delays() -> None: ...
 
 
@@ -58,9 +57,9 @@ def test_a_day_runs_once_both_sides_are_there_and_not_again(daemon: Daemon) -> N
     daemon.update(departures, EARLY)
     assert daemon.tick() == set()
     daemon.update(observations, EARLY)
-    assert ("punctuality", EARLY) in daemon.tick()
+    assert daemon.tick() == {("punctuality", EARLY)}
     daemon.update(punctuality, EARLY)
-    daemon.tick()
+    assert daemon.tick() == {("delays", None)}
     assert daemon.tick() == set()
 
 

@@ -1,7 +1,6 @@
 """The location loads, in its own environment, and follows assets of other locations."""
 
 import dagster as dg
-
 from operations_punctuality.definitions import defs
 
 PUNCTUALITY = dg.AssetKey(["operations", "punctuality"])
@@ -19,7 +18,7 @@ def test_definitions_load_with_lineage_across_locations() -> None:
 
 
 def test_the_automation_runs_from_the_first_start() -> None:
-    (sensor,) = defs().sensors or ()
+    (sensor,) = list(defs().sensors or ())
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == 5

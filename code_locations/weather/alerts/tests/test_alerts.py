@@ -1,19 +1,18 @@
 """What is reported, where it is sent, and what the logs hold."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from unittest.mock import Mock
 
 import dagster as dg
 import polars as pl
 import pytest
 from sensor_assets import Batch, Hold, Item, Lake, ScanContext, Waiting
-
 from weather_alerts.defs.alerts import routine, severe
 from weather_alerts.defs.storm_reports import by_severity, is_severe, storm_reports
 from weather_alerts.settings import settings
 
-TEN = datetime(2013, 1, 1, 10, tzinfo=timezone.utc)
+TEN = datetime(2013, 1, 1, 10, tzinfo=UTC)
 FILE = "weather/observations/2013-01-01.parquet"
 
 
@@ -60,11 +59,16 @@ def test_a_lake_without_observations_reports_nothing(lake: Lake) -> None:
 
 @pytest.mark.parametrize(
     ("wind_speed", "visib", "expected"),
-    [(20.0, 10.0, True), (19.9, 10.0, False), (0.0, 1.0, True), (0.0, 1.1, False), (None, 10.0, False), (5, None, False)],
+    [
+        (20.0, 10.0, True),
+        (19.9, 10.0, False),
+        (0.0, 1.0, True),
+        (0.0, 1.1, False),
+        (None, 10.0, False),
+        (5, None, False),
+    ],
 )
-def test_strong_wind_or_low_visibility_is_severe(
-    wind_speed: float | None, visib: float | None, expected: bool
-) -> None:
+def test_strong_wind_or_low_visibility_is_severe(wind_speed: float | None, visib: float | None, expected: bool) -> None:
     assert is_severe(report(wind_speed, visib)) is expected
 
 
@@ -92,7 +96,10 @@ def test_a_log_grows_by_a_file_for_each_batch_and_a_repeated_run_adds_nothing(co
     assert file.path == "weather/severe/b1.parquet"
     rows = lake.read(file.path)
     assert rows is not None
-    assert rows.select("time_hour", "wind_speed", "visib").rows() == [(TEN, 30.0, 10.0), (TEN.replace(hour=11), None, 0.5)]
+    assert rows.select("time_hour", "wind_speed", "visib").rows() == [
+        (TEN, 30.0, 10.0),
+        (TEN.replace(hour=11), None, 0.5),
+    ]
     assert [file.path for file in lake.list("weather/routine")] == ["weather/routine/b2.parquet"]
 
 

@@ -5,7 +5,6 @@ from unittest.mock import Mock
 import dagster as dg
 import pytest
 from sensor_assets import Batch, Lake
-
 from weather_observations.defs.observations import observations
 from weather_observations.document import SCHEMA
 

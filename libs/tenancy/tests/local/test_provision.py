@@ -1,7 +1,6 @@
 """Who may see what in the private Postgres."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""The format of a flight file: CSV in UTF-8, one row for each scheduled departure of one day, NA for what is unknown."""
+"""The format of a flight file: CSV in UTF-8, a row for each scheduled departure of one day, NA for what is unknown."""
 
 from datetime import date
 
@@ -73,7 +73,7 @@ def _check_shape(lines: list[str]) -> None:
 def _typed(text: pl.DataFrame) -> tuple[pl.DataFrame, set[date]]:
     try:
         times = text.select(SCHEMA.names()).with_columns(pl.col(TIME).str.to_datetime(TIME_FORMAT, time_zone="UTC"))
-        flights = times.cast(dict(SCHEMA))
+        flights = times.cast(SCHEMA)
         days = set(flights.select(pl.date("year", "month", "day")).to_series())
     except pl.exceptions.PolarsError as error:
         raise UnreadableFileError(str(error).splitlines()[0]) from error

@@ -1,22 +1,19 @@
-"""When the assets of this location run: after the assets of other locations that they are made of."""
+"""When the assets of this location run: after the assets, of any location, that they are made of."""
 
 import dagster as dg
 
-Condition = dg.AutomationCondition[dg.AssetKey]
+_updated = dg.AutomationCondition.any_deps_updated()
+_missing = dg.AutomationCondition.newly_missing()
 
-_is_due: Condition = (
-    dg.AutomationCondition.newly_missing() | dg.AutomationCondition.any_deps_updated()
-).with_label("is due")
+# Two things differ from `AutomationCondition.eager()`: it looks only at the newest day, but here any day may be
+# corrected; and it forgets an update that comes while the asset runs, here only a request after the update settles it.
+_seen = dg.AutomationCondition.newly_requested() & ~_updated
+_idle = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
 
-# Two things differ from `AutomationCondition.eager()`. It looks only at the newest day, but here any day may be corrected.
-# And it forgets an update that comes while the asset is running; here only a request that saw the update settles it.
-_seen: Condition = dg.AutomationCondition.newly_requested() & ~dg.AutomationCondition.any_deps_updated()
-_idle: Condition = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
-
-follow_any_update: Condition = (_is_due.since(_seen) & _idle).with_label("follow any update")
+follow_updates = (_updated.since(_seen) & _idle).with_label("follow updates")
 """Run when something upstream was updated and nothing is running."""
 
-follow_complete_updates: Condition = (follow_any_update & ~dg.AutomationCondition.any_deps_missing()).with_label(
-    "follow complete updates"
-)
-"""The same, once everything upstream is there: of the same day, for an asset by day."""
+follow_complete_days = (
+    (_missing | _updated).since(_seen) & _idle & ~dg.AutomationCondition.any_deps_missing()
+).with_label("follow complete days")
+"""Run a day when everything upstream of that day is there, and whenever some of it is updated."""

@@ -6,6 +6,8 @@ import io
 import polars as pl
 
 HOUR = ("time_hour", "origin")
+STRONG_WIND = 20  # miles per hour, from here on
+LOW_VISIBILITY = 1  # miles, up to here
 DELAYED = 15  # minutes: the US Department of Transportation counts a flight as late from here on
 
 
@@ -26,9 +28,9 @@ def by_weather(hours: pl.DataFrame) -> pl.DataFrame:
     weather = (
         pl.when(pl.col("visib").is_null())
         .then(pl.lit("unknown"))
-        .when(pl.col("visib") <= 1)
+        .when(pl.col("visib") <= LOW_VISIBILITY)
         .then(pl.lit("low visibility"))
-        .when(pl.col("wind_speed") >= 20)
+        .when(pl.col("wind_speed") >= STRONG_WIND)
         .then(pl.lit("strong wind"))
         .when(pl.col("precip") > 0)
         .then(pl.lit("rain or snow"))
@@ -40,7 +42,7 @@ def by_weather(hours: pl.DataFrame) -> pl.DataFrame:
 
 def plot(day: str, hours: pl.DataFrame) -> str:
     """Return a plot of a day's delays as a Markdown image."""
-    from matplotlib.figure import Figure  # a second to import, and only runs draw
+    from matplotlib.figure import Figure  # noqa: PLC0415 - a second to import, and only runs draw
 
     figure = Figure(figsize=(7, 2.6), dpi=80, layout="constrained")
     axes = figure.subplots()

@@ -41,7 +41,7 @@ def read_observations(content: bytes, day: date) -> pl.DataFrame:
     try:
         text = pl.read_csv(content, infer_schema=False, null_values="NA")
         times = text.select(SCHEMA.names()).with_columns(pl.col(TIME).str.to_datetime(TIME_FORMAT, time_zone="UTC"))
-        observations = times.cast(dict(SCHEMA)).sort(KEY)
+        observations = times.cast(SCHEMA).sort(KEY)
         days = set(observations.select(pl.date("year", "month", "day")).to_series())
     except pl.exceptions.PolarsError as error:
         raise UnreadableDocumentError(str(error).splitlines()[0]) from error

@@ -1,11 +1,11 @@
-"""The only module of the local platform that touches Dagster's private API.
+"""The only module of the local platform that touches Dagster's private API, and why.
 
-| name | why |
-|---|---|
-| `CheckRunHealthResult`, `WorkerStatus` | what a run launcher answers to the run monitor; the method is public, its types are not exported |
-| `DagsterGrpcClient`, `CanCancelExecutionRequest/Result`, `deserialize_value` | ask a code server which runs it has; no public call does |
-| `GRPC_INFO_TAG` | where DefaultRunLauncher notes which code server has a run |
-| `DagsterUserCodeUnreachableError` | what the client raises when there is no answer; not exported |
+- `CheckRunHealthResult`, `WorkerStatus`: what a run launcher answers to the run monitor. The method is public, its
+  types are not exported.
+- `DagsterGrpcClient`, `CanCancelExecutionRequest`, `CanCancelExecutionResult`, `deserialize_value`: to ask a code
+  server which runs it has. No public call does.
+- `GRPC_INFO_TAG`: where DefaultRunLauncher notes which code server has a run.
+- `DagsterUserCodeUnreachableError`: what the client raises when there is no answer. Not exported.
 """
 
 import json

@@ -46,7 +46,9 @@ def account_for(data_dir: Path, needed: Iterable[Path]) -> Account:
     if os.geteuid() != 0:
         return Account()
     user = _owner(data_dir) or _nobody()
-    unreachable = [directory for path in needed for directory in path.absolute().parents if not _passes(user, directory)]
+    unreachable = [
+        directory for path in needed for directory in path.absolute().parents if not _passes(user, directory)
+    ]
     if unreachable and sys.platform != "linux":
         name = pwd.getpwuid(user[0]).pw_name
         raise LocalPlatformError(

@@ -7,9 +7,6 @@ from collections.abc import Callable, Sequence
 from tenancy.local.stack import LocalPlatform
 from tenancy.local.status import SourceStatus
 
-FIRST_SECONDS = (1.0, 6.0)
-BETWEEN_SECONDS = (2.0, 6.0)
-
 
 class Chaos:
     """A plan of three blows, made from a seed, that begins once batches are in flight.
@@ -17,11 +14,21 @@ class Chaos:
     Args:
         seed: makes the same order, pauses and choice again.
         report: is given a line for each blow.
+        first_seconds: shortest and longest time from the first batch in flight to the first blow.
+        between_seconds: shortest and longest time between blows.
     """
 
-    def __init__(self, seed: int, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        report: Callable[[str], None],
+        *,
+        first_seconds: tuple[float, float] = (1.0, 6.0),
+        between_seconds: tuple[float, float] = (2.0, 6.0),
+    ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._report = report
+        self._first_seconds, self._between_seconds = first_seconds, between_seconds
         self._blows = self._random.sample(["daemon", "code server", "postgres"], 3)
         self._next: float | None = None
         report(f"chaos: seed {seed} (repeat with SEED={seed})")
@@ -37,11 +44,11 @@ class Chaos:
             return
         if self._next is None:
             if any(status.in_flight for status in statuses):
-                self._next = time.monotonic() + self._random.uniform(*FIRST_SECONDS)
+                self._next = time.monotonic() + self._random.uniform(*self._first_seconds)
             return
         if time.monotonic() >= self._next:
             self._deal(self._blows.pop(0), platform)
-            self._next = time.monotonic() + self._random.uniform(*BETWEEN_SECONDS)
+            self._next = time.monotonic() + self._random.uniform(*self._between_seconds)
 
     def _deal(self, blow: str, platform: LocalPlatform) -> None:
         if blow == "postgres":

@@ -25,6 +25,9 @@ CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 CAPABILITY_VERSION_3 = 0x20080522
 
+VALUES = {"--parent": 1, "--death-signal": 1, "--announce": 2, "--user": 2, "--traverse": 0}
+"""How many values each option has."""
+
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
@@ -43,7 +46,7 @@ def _set_capability(capability: int) -> bool:
     return _libc().capset(header, data) == 0 and _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
 
 
-def _become(uid: int, gid: int, traverse: bool) -> None:
+def _become(uid: int, gid: int, *, traverse: bool) -> None:
     if traverse:
         _prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
@@ -54,36 +57,33 @@ def _become(uid: int, gid: int, traverse: bool) -> None:
         sys.exit(f"user {uid} cannot enter this directory: start as a user other than root, or move the clone")
 
 
+def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the options with their values, and the command. argparse would take as long as all the rest."""
+    options: dict[str, list[str]] = {}
+    rest = list(arguments)
+    while (option := rest.pop(0)) != "--":
+        options[option] = [rest.pop(0) for _ in range(VALUES[option])]
+    return options, rest
+
+
 def main(arguments: list[str]) -> None:
-    parent = death_signal = announce = user = None
-    kind, traverse = "", False
-    while (option := arguments.pop(0)) != "--":
-        match option:
-            case "--parent":
-                parent = int(arguments.pop(0))
-            case "--death-signal":
-                death_signal = int(arguments.pop(0))
-            case "--announce":
-                announce, kind = int(arguments.pop(0)), arguments.pop(0)
-            case "--user":
-                user = int(arguments.pop(0)), int(arguments.pop(0))
-            case "--traverse":
-                traverse = True
-            case _:
-                sys.exit(f"child.py: unknown option {option}")
-    if announce is not None:
-        os.write(announce, f"{kind} {os.getpid()}\n".encode())
-        os.close(announce)
-    if user is not None:
+    """Do what the options say, in the order in which it must be done, and become the command."""
+    options, command = _parse(arguments)
+    if "--announce" in options:
+        descriptor, kind = options["--announce"]
+        os.write(int(descriptor), f"{kind} {os.getpid()}\n".encode())
+        os.close(int(descriptor))
+    if "--user" in options:
+        uid, gid = map(int, options["--user"])
         try:
-            _become(*user, traverse)
+            _become(uid, gid, traverse="--traverse" in options)
         except OSError as error:
-            sys.exit(f"cannot run as user {user[0]}: {error.strerror}; start as a user other than root")
-    if death_signal is not None and sys.platform == "linux":
-        _prctl(PR_SET_PDEATHSIG, death_signal)  # after the change of user, which would reset it
-    if parent is not None and os.getppid() != parent:
+            sys.exit(f"cannot run as user {uid}: {error.strerror}; start as a user other than root")
+    if "--death-signal" in options and sys.platform == "linux":
+        _prctl(PR_SET_PDEATHSIG, int(options["--death-signal"][0]))  # after the change of user, which would reset it
+    if "--parent" in options and os.getppid() != int(options["--parent"][0]):
         sys.exit("the parent is gone")
-    os.execvp(arguments[0], arguments)
+    os.execvp(command[0], command)  # noqa: S606 - the command is the caller's own
 
 
 if __name__ == "__main__":

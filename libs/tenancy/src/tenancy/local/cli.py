@@ -15,13 +15,18 @@ from tenancy.local.signals import ending_signals_interrupt
 from tenancy.register import Location
 
 WEB_PORT = 3000
+PORT = click.IntRange(1, 65535)
 UP_DAYS = 365
 UP_SECONDS_PER_DAY = 20.0
 DEMO_DAYS = 14
 DEMO_MINUTES = 15.0
 
 only_option = click.option(
-    "--only", envvar="ONLY", default="", metavar="NAMES", help="Start only these locations, as in fleet-aircraft,weather-alerts."
+    "--only",
+    envvar="ONLY",
+    default="",
+    metavar="NAMES",
+    help="Start only these locations, as in fleet-aircraft,weather-alerts.",
 )
 
 
@@ -39,9 +44,25 @@ def setup(root: Path, only: str) -> None:
 @click.command()
 @click.pass_obj
 @only_option
-@click.option("--port", envvar="PORT", default=WEB_PORT, show_default=True, help="Port of the web interface.")
-@click.option("--days", envvar="DAYS", default=UP_DAYS, show_default=True, help="Days of 2013 that the feeds play; 0 for none.")
-@click.option("--speed", envvar="SPEED", default=UP_SECONDS_PER_DAY, show_default=True, help="Seconds that a day takes.")
+@click.option(
+    "--port", envvar="PORT", type=PORT, default=WEB_PORT, show_default=True, help="Port of the web interface."
+)
+@click.option(
+    "--days",
+    envvar="DAYS",
+    type=click.IntRange(0, 365),
+    default=UP_DAYS,
+    show_default=True,
+    help="Days of 2013 that the feeds play; 0 for none.",
+)
+@click.option(
+    "--speed",
+    envvar="SPEED",
+    type=click.FloatRange(min=0),
+    default=UP_SECONDS_PER_DAY,
+    show_default=True,
+    help="Seconds that a day takes.",
+)
 def up(root: Path, only: str, port: int, days: int, speed: float) -> None:
     """Run the platform on this machine until Ctrl-C."""
     from tenancy.local.up import run  # noqa: PLC0415
@@ -54,22 +75,36 @@ def up(root: Path, only: str, port: int, days: int, speed: float) -> None:
 @click.command()
 @click.pass_obj
 @only_option
-@click.option("--port", envvar="PORT", type=int, help="Port of the web interface. Default: 3000 or any free one.")
-@click.option("--days", envvar="DAYS", default=DEMO_DAYS, show_default=True, help="Days of 2013 that are played.")
+@click.option("--port", envvar="PORT", type=PORT, help="Port of the web interface. Default: 3000 or any free one.")
+@click.option(
+    "--days",
+    envvar="DAYS",
+    type=click.IntRange(1, 365),
+    default=DEMO_DAYS,
+    show_default=True,
+    help="Days of 2013 that are played.",
+)
 @click.option("--chaos/--no-chaos", envvar="CHAOS", help="Kill the daemon, a code server and Postgres in the middle.")
 @click.option("--seed", envvar="SEED", type=int, help="Repeat the chaos of an earlier run.")
-@click.option("--minutes", envvar="MINUTES", default=DEMO_MINUTES, show_default=True, help="Give up after so long.")
-def demo(root: Path, only: str, port: int | None, days: int, chaos: bool, seed: int | None, minutes: float) -> None:
+@click.option(
+    "--minutes",
+    envvar="MINUTES",
+    type=click.FloatRange(min=0),
+    default=DEMO_MINUTES,
+    show_default=True,
+    help="Give up after so long.",
+)
+def demo(root: Path, only: str, port: int | None, days: int, *, chaos: bool, seed: int | None, minutes: float) -> None:
     """Play some days at full speed and compare every item with what the assets hold."""
     from tenancy.local.demo import Demo  # noqa: PLC0415
 
     root = root.resolve()
     with _messages_not_tracebacks(), ending_signals_interrupt():
-        play = Demo(root, _locations(root, only), days=days, chaos_seed=_chaos_seed(chaos, seed), minutes=minutes)
+        play = Demo(root, _locations(root, only), days=days, chaos_seed=_chaos_seed(seed, chaos=chaos), minutes=minutes)
         sys.exit(play.run(port))
 
 
-def _chaos_seed(chaos: bool, seed: int | None) -> int | None:
+def _chaos_seed(seed: int | None, *, chaos: bool) -> int | None:
     if not chaos:
         return None
     return seed if seed is not None else int.from_bytes(os.urandom(3), "big")
@@ -94,8 +129,13 @@ def _messages_not_tracebacks() -> Generator[None]:
     except (LocalPlatformError, InvalidFileError) as error:
         click.echo(f"\n{error}", err=True)
         sys.exit(1)
+    except PermissionError as error:
+        click.echo(
+            f"\n{error.filename} belongs to another user of this machine, who probably started the platform before: "
+            "start as that user, or remove the directory .local to begin anew.",
+            err=True,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         click.echo("ended; nothing of it is left running", err=True)
         sys.exit(0)
-
-

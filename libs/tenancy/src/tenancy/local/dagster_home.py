@@ -25,7 +25,8 @@ def write_homes(layout: Layout, postgres: Postgres, *, max_concurrent_runs: int)
     """Write both `dagster.yaml`."""
     storage = _storage(layout, postgres)
     _write(layout.dagster_home / "dagster.yaml", storage | _platform(max_concurrent_runs))
-    _write(layout.development_home / "dagster.yaml", storage)
+    at_once = {"run_coordinator": _class("dagster._core.run_coordinator", "DefaultRunCoordinator")}
+    _write(layout.development_home / "dagster.yaml", storage | at_once)
 
 
 def write_workspace(layout: Layout, locations: Iterable[Location]) -> None:

@@ -59,7 +59,9 @@ class Demo:
         """
         begin = time.monotonic()
         environment = environments.load(environments.values_path(self._layout.root, "local"))
-        web_port = any_free(WEB_PORT) if port is None else require_free(port, what="the demo", change="make demo PORT=3100")
+        web_port = (
+            any_free(WEB_PORT) if port is None else require_free(port, what="the demo", change="make demo PORT=3100")
+        )
         options = Options(
             locations=self._locations,
             web_port=web_port,
@@ -73,7 +75,8 @@ class Demo:
         with ExitStack() as stack:
             shown = stack.enter_context(display())
             platform = stack.enter_context(LocalPlatform(self._layout, environment, options, shown))
-            shown.message(f"the platform is up after {time.monotonic() - begin:.0f} s")
+            cost = f"{time.monotonic() - begin:.0f} s, {self._meter.so_far():.1f} s of processor time"
+            shown.message(f"the platform is up after {cost}")
             self._wait_until_settled(platform, shown, begin + self._minutes * 60)
             shown.message(f"everything settled after {time.monotonic() - begin:.0f} s; comparing")
             code, last_line = self._compare(platform)
@@ -97,7 +100,8 @@ class Demo:
                 steady = 0 if left else steady + 1
                 if left and time.monotonic() > deadline:
                     raise LocalPlatformError(
-                        f"not settled within {self._minutes:g} minutes:\n  " + "\n  ".join(left)
+                        f"not settled within {self._minutes:g} minutes:\n  "
+                        + "\n  ".join(left)
                         + f"\nLogs are in {self._layout.logs}; more time: make demo MINUTES={2 * self._minutes:g}"
                     )
             time.sleep(POLL_SECONDS)

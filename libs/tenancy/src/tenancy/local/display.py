@@ -34,6 +34,7 @@ class Display(ABC):
     def running(self, header: str, conditions: Mapping[str, Condition], statuses: Sequence[SourceStatus]) -> None:
         """Show the sources once it is up."""
 
+    @abstractmethod
     def close(self) -> None:
         """Leave the terminal as it was, with the last picture on it."""
 
@@ -99,6 +100,9 @@ class Plain(Display):
             if self._lines.get(key) != text:
                 self._lines[key] = text
                 self.message(text)
+
+    def close(self) -> None:
+        """Do nothing: lines stay as they are."""
 
 
 def display() -> Display:

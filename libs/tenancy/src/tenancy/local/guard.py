@@ -28,13 +28,14 @@ def _clear_up(groups: dict[int, str]) -> None:
         _signal(group, signal.SIGINT if kind == "postgres" else signal.SIGKILL)
     servers = [group for group, kind in groups.items() if kind == "postgres"]
     deadline = time.monotonic() + POSTGRES_SECONDS
-    while time.monotonic() < deadline and any([_signal(group, 0) for group in servers]):
+    while time.monotonic() < deadline and any(_signal(group, 0) for group in servers):
         time.sleep(0.02)
     for group in servers:
         _signal(group, signal.SIGKILL)
 
 
 def main(descriptor: int) -> None:
+    """Read what the launcher says until it is done or gone, then clear up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends with its launcher, not before
     groups: dict[int, str] = {}

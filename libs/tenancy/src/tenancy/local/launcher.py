@@ -23,7 +23,7 @@ UNREACHABLE_SECONDS = 60.0
 
 
 class LocalRunLauncher(DefaultRunLauncher):
-    """`DefaultRunLauncher` with health checks: `run_launcher: {module: tenancy.local.launcher, ...}` in dagster.yaml."""
+    """`DefaultRunLauncher` with health checks, for `run_launcher` in dagster.yaml; it has no configuration."""
 
     def __init__(self, inst_data: Any = None) -> None:
         super().__init__(inst_data)

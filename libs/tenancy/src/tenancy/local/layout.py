@@ -78,7 +78,7 @@ class Layout:
         for directory in (self.logs, self.dagster_home, self.development_home, self.store / "lake"):
             directory.mkdir(parents=True, exist_ok=True)
         (self.store / "landing").mkdir(exist_ok=True)
-        _make_private(self.sockets)
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
 
 
 def _socket_directory(state: Path, name: str, longest: int) -> Path:

@@ -1,4 +1,4 @@
-"""Bring the teams' ledgers to the newest schema, in a process of its own: `python -m tenancy.local.ledgers URL SCHEMA ...`.
+"""Bring the teams' ledgers to the newest schema, in a process of its own.
 
 So the launcher, which lives as long as the platform, need not load the library and its database tools. Which migrations
 a schema has had is noted in its comment, so that a later start finds at once that there is nothing to do.
@@ -95,7 +95,7 @@ def _digest() -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Migrate each (URL, schema) of the arguments."""
+    """Migrate each ledger: `python -m tenancy.local.ledgers URL SCHEMA URL SCHEMA ...`."""
     from sensor_assets.ledger import migrate  # noqa: PLC0415 - only this process pays for loading it
 
     for url, schema in zip(arguments[::2], arguments[1::2], strict=True):

@@ -3,7 +3,7 @@
 import re
 
 _CHAIN = re.compile(
-    r"^(The above exception was the direct cause of|During handling of the above exception, another exception occurred)",
+    r"^(?:The above exception was the direct cause of|During handling of the above exception, another)",
     re.MULTILINE,
 )
 

@@ -33,8 +33,8 @@ def require_free(port: int, *, what: str, change: str) -> int:
 
 
 def any_free(preferred: int) -> int:
-    """Return the preferred port if it is free, else one that the system picks."""
-    if is_free(preferred):
+    """Return the preferred port if it is free, else (or if it is 0) one that the system picks."""
+    if preferred and is_free(preferred):
         return preferred
     with socket.socket() as probe:
         probe.bind((HOST, 0))

@@ -45,7 +45,8 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
+"""Commits still reach the operating system, so that a crash of the server alone loses nothing."""
 
 
 class Postgres:
@@ -57,7 +58,7 @@ class Postgres:
     Args:
         data_dir: the cluster's files; made by `initdb` when missing.
         socket_dir: directory of the socket, made with mode 0700; its absolute path is limited to 93 bytes.
-        durable: whether a committed transaction survives a power failure. Off is for tests.
+        durable: whether committed transactions survive a power failure, and not only a crash. Off is for tests.
         settings: further server settings, as in postgresql.conf.
         log: file to which the server's log is appended; default `<data_dir>.log`.
     """
@@ -222,7 +223,7 @@ class Postgres:
             lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+        return lines[:1] == [str(pid)] and [line.strip() for line in lines[7:8]] == ["ready"]
 
     def _tell_gone(self, pid: int) -> None:
         if self._announce is not None:

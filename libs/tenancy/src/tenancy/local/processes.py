@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenancy.local.guardian import Guardian
+from tenancy.local.orphans import reap_group
 
 CHILD = Path(__file__).with_name("child.py")
 GROUP_END_SECONDS = 2.0
@@ -111,6 +112,7 @@ class Process:
         """
         deadline = time.monotonic() + GROUP_END_SECONDS
         while self._signal(signal.SIGKILL) and time.monotonic() < deadline:
+            reap_group(self.pid)
             time.sleep(0.02)
         self._guardian.gone(self.pid)
 

@@ -46,7 +46,10 @@ def provision(postgres: Postgres, teams: Iterable[str]) -> None:
     with psycopg.connect(postgres.url(OUTSIDE), autocommit=True) as connection:
         _run(connection, "GRANT USAGE ON SCHEMA public TO {}", READER)
         _run(
-            connection, "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public GRANT SELECT ON TABLES TO {}", FEEDS, READER
+            connection,
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public GRANT SELECT ON TABLES TO {}",
+            FEEDS,
+            READER,
         )
 
 

@@ -15,7 +15,7 @@ from tenancy.register import Location
 
 
 def code_server(location: Location, layout: Layout, variables: Mapping[str, str]) -> Service:
-    """Return a location's code server: `dagster api grpc` costs one process and a third less than `code-server start`."""
+    """Return a location's code server (`dagster api grpc`: `code-server start` takes a process more)."""
     name, directory = location.dagster_name, layout.root / location.directory
     socket = layout.socket(name)
     command = [str(python_of(directory)), "-m", "dagster", "api", "grpc", "--socket", str(socket)]
@@ -72,5 +72,5 @@ def feeds(layout: Layout, database_url: str, port: int, days: int, seconds_per_d
 
 
 def _script(name: str) -> list[str]:
-    """Return a command of the launcher's own environment; run by its interpreter, so that a long path does not matter."""
+    """Return a command of this environment, run by its interpreter: its path may be too long for a shebang."""
     return [sys.executable, str(Path(sys.executable).with_name(name))]

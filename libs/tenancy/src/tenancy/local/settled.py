@@ -1,8 +1,8 @@
 """Whether everything that the feeds played has arrived where it belongs.
 
 Nothing may be outstanding anywhere: the feeds have played everything, no ledger has an item waiting or in flight, no
-run is queued or running, and every sensor has looked at least twice, without asking for a run, since the last thing
-that could have given it work: the end of the feeds or of a run.
+run or backfill is queued or running, and every sensor has looked at least twice, without asking for a run, since the
+last thing that could have given it work: the end of the feeds, of a run or of a backfill.
 """
 
 import json
@@ -17,11 +17,16 @@ from tenancy.local.instance import Instance
 from tenancy.local.status import SourceStatus
 
 TICKS = 2
-UNFINISHED = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
+UNFINISHED_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
+UNFINISHED = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUSPENDED", "CANCELING")
 QUERY = """
 query Settled($unfinished: [RunStatus!]) {
   unfinished: runsOrError(filter: {statuses: $unfinished}, limit: 1000) { ... on Runs { results { id } } }
   last: runsOrError(limit: 50) { ... on Runs { results { endTime updateTime } } }
+  backfills: partitionBackfillsOrError(limit: 50) {
+    ... on PartitionBackfills { results { status endTimestamp } }
+    ... on PythonError { message }
+  }
   repositoriesOrError {
     ... on RepositoryConnection {
       nodes {
@@ -50,9 +55,13 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Activity:
-    """What the instance is doing: runs that are not over, the end of the last run, its running sensors."""
+    """What the instance is doing: runs and backfills that are not over, the end of the last one, its running sensors.
+
+    Automation conditions ask for backfills where several partitions are concerned; their runs come only later.
+    """
 
     unfinished_runs: int
+    unfinished_backfills: int
     last_end: float
     sensors: Sequence[Sensor]
 
@@ -71,10 +80,13 @@ def activity(instance: Instance) -> Activity | None:
     """Ask the instance what it is doing; None when it does not answer."""
     try:
         data = instance.ask(QUERY, unfinished=UNFINISHED)
-        runs = data["last"]["results"]
+        runs, backfills = data["last"]["results"], data["backfills"]["results"]
+        ends = [run["endTime"] or run["updateTime"] or 0.0 for run in runs]
+        ends += [backfill["endTimestamp"] or 0.0 for backfill in backfills]
         return Activity(
             unfinished_runs=len(data["unfinished"]["results"]),
-            last_end=max((run["endTime"] or run["updateTime"] or 0.0 for run in runs), default=0.0),
+            unfinished_backfills=sum(backfill["status"] in UNFINISHED_BACKFILLS for backfill in backfills),
+            last_end=max(ends, default=0.0),
             sensors=list(_sensors(data["repositoriesOrError"]["nodes"])),
         )
     except (httpx.HTTPError, KeyError):
@@ -120,6 +132,8 @@ def outstanding(
     found: list[str] = []
     if doing.unfinished_runs:
         found.append(f"{doing.unfinished_runs} runs are queued or running")
+    if doing.unfinished_backfills:
+        found.append(f"{doing.unfinished_backfills} backfills are not over")
     if len({sensor.name.partition("/")[0] for sensor in doing.sensors}) < locations:
         found.append("a code location is not loaded or has no running sensor")
     since = max(feeds, doing.last_end)

@@ -34,11 +34,8 @@ def set_up(root: Path, locations: Iterable[Location], report: Callable[[str], No
     Raises:
         LocalPlatformError: a folder or lock is missing, uv is missing, or uv fails (with what it printed).
     """
-    waiting = [
-        directory
-        for directory in (root / location.directory for location in locations)
-        if _stamp_path(directory).exists() is False or _stamp_path(directory).read_text() != _stamp(directory)
-    ]
+    directories = [root / location.directory for location in locations]
+    waiting = [directory for directory in directories if not _is_up_to_date(directory)]
     if not waiting:
         return
     uv = _uv()
@@ -58,6 +55,11 @@ def set_up(root: Path, locations: Iterable[Location], report: Callable[[str], No
             process.kill()
             process.wait()
             output.close()
+
+
+def _is_up_to_date(directory: Path) -> bool:
+    stamp = _stamp(directory)
+    return _stamp_path(directory).exists() and _stamp_path(directory).read_text() == stamp
 
 
 def _start(uv: str, directory: Path) -> tuple[subprocess.Popen[bytes], IO[bytes]]:

@@ -18,6 +18,7 @@ from tenancy.local.instance import Instance
 from tenancy.local.layout import Layout
 from tenancy.local.ledgers import Migration
 from tenancy.local.lock import only_launcher
+from tenancy.local.orphans import adopt_orphans
 from tenancy.local.ports import HOST
 from tenancy.local.postgres import Postgres
 from tenancy.local.provision import FEEDS, LEDGER, OUTSIDE, provision
@@ -81,6 +82,7 @@ class LocalPlatform:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             lock = stack.enter_context(only_launcher(self.layout.lock))
+            adopt_orphans()
             self.layout.make()
             set_up(self.layout.root, self.options.locations, self._display.message)
             guardian = stack.enter_context(Guardian(keep=(lock,)))
@@ -127,9 +129,7 @@ class LocalPlatform:
         stack.callback(self.ledgers.close)
         provision(self.postgres, self.teams)
         self._display.message("postgres: ready")
-        dagster_home.write_homes(
-            self.layout, self.postgres, max_concurrent_runs=self._environment.runs.max_concurrent
-        )
+        dagster_home.write_homes(self.layout, self.postgres, max_concurrent_runs=self._environment.runs.max_concurrent)
         dagster_home.write_workspace(self.layout, self.options.locations)
         migration = Migration(self.postgres, self.teams, inherited(self.layout.dagster_home))
         stack.callback(migration.kill)

@@ -9,6 +9,7 @@ from rich.text import Text
 from tenancy.local.status import SourceStatus
 from tenancy.local.supervisor import Condition
 
+MINUTE, HOUR = 60.0, 3600.0
 MARKS = {
     Condition.STARTING: Text("starting", style="yellow"),
     Condition.READY: Text("ready", style="green"),
@@ -57,9 +58,9 @@ def duration(seconds: float | None) -> str:
     """Return seconds as a person would say them: 0 s, 59 s, 12 min, 3.4 h."""
     if not seconds:
         return "0 s"
-    if seconds < 60:
+    if seconds < MINUTE:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / MINUTE:.0f} min" if seconds < HOUR else f"{seconds / HOUR:.1f} h"
 
 
 def first_line(error: str | None) -> str:

@@ -38,6 +38,17 @@ class Meter:
         processes = [self._tree, *self._tree.children(recursive=True)]
         self._peak = max(self._peak, sum(_memory(process) for process in processes))
 
+    def so_far(self) -> float:
+        """Return the processor seconds until now of every process that runs or has been reaped by one that does."""
+        total = 0.0
+        for process in [self._tree, *self._tree.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+            except psutil.Error:  # it has just ended
+                continue
+            total += times.user + times.system + times.children_user + times.children_system
+        return total
+
     def finish(self) -> Usage:
         """Return the whole usage. Children count once they have ended, so call it after the platform is down."""
         own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -58,5 +69,3 @@ def _memory(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.Error:
         return 0
-
-

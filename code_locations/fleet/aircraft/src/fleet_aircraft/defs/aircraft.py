@@ -44,7 +44,7 @@ planes = TableSource(
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7)),
     check_specs=[dg.AssetCheckSpec("unique", asset=AIRCRAFT, description="No tail number is there twice.")],
 )
-def aircraft(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+def aircraft(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
     """Every plane as its newest row says: changed rows replace those of the same tail number."""
     changed = pl.DataFrame(batch.rows(), schema=SCHEMA)
     before = lake.read(FILE)

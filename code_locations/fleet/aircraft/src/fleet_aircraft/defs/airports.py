@@ -38,28 +38,28 @@ airports_file = ObjectSource(
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=90)),
     check_specs=[dg.AssetCheckSpec("schema", asset=AIRPORTS, description="The file was a table of airports.")],
 )
-def airports(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+def airports(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
     """Airports as in the newest file; a file that cannot be read leaves the table as it was."""
-    if not batch.items:
-        raise dg.Failure("no airports file has landed yet", allow_retries=False)
-    newest = batch.current()[-1]
+    files = batch.current()  # the only key, in its newest version; the batch itself may hold an older one
+    reason, metadata = None, {}
     try:
-        table = read_airports(newest.read())
+        table = read_airports(files[-1].read() if files else b"")
+        lake.write("fleet/airports.parquet", table)
+        metadata = {"dagster/row_count": table.height}
+        context.log.info("%s airports", table.height)
     except ValueError as error:
-        batch.reject(newest, str(error))
-        check = dg.AssetCheckResult(check_name="schema", passed=False, description=str(error))
-        return dg.MaterializeResult(check_results=[check])
-    lake.write("fleet/airports.parquet", table)
-    context.log.info("%s airports", table.height)
-    check = dg.AssetCheckResult(check_name="schema", passed=True)
-    return dg.MaterializeResult(metadata={"dagster/row_count": table.height}, check_results=[check])
+        reason = str(error)
+        for file in files:
+            batch.reject(file, reason)
+    check = dg.AssetCheckResult(check_name="schema", passed=reason is None, description=reason)
+    return dg.MaterializeResult(metadata=metadata, check_results=[check])
 
 
 def read_airports(content: bytes) -> pl.DataFrame:
     """Return the airports in a file; raise ValueError, with the reason, if it is no table of airports."""
     try:
         text = pl.read_csv(content, infer_schema=False, null_values="NA")
-        table = text.select(SCHEMA.names()).cast(dict(SCHEMA))
+        table = text.select(SCHEMA.names()).cast(SCHEMA)
     except pl.exceptions.PolarsError as error:
         raise ValueError(str(error).splitlines()[0]) from error
     if table.is_empty() or table["lat"].null_count():

@@ -38,7 +38,7 @@ flight_files = ObjectSource(
         dg.AssetCheckSpec("completeness", asset=DEPARTURES, description="Every day has flights of all three airports."),
     ],
 )
-def departures(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+def departures(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
     """Every scheduled departure from New York, one file a day, rebuilt from all current files of the day."""
     rejected: dict[str, str] = {}
     incomplete: dict[str, str] = {}

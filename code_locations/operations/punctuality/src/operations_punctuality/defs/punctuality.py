@@ -6,11 +6,12 @@ import dagster as dg
 import polars as pl
 from sensor_assets import Lake
 
-from operations_punctuality.automation import follow_any_update, follow_complete_updates
+from operations_punctuality.automation import follow_complete_days, follow_updates
 from operations_punctuality.hours import by_hour, by_weather, plot
 from operations_punctuality.settings import settings
 
 PUNCTUALITY = dg.AssetKey(["operations", "punctuality"])
+ENOUGH_WEATHER = 0.9
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
 
 
@@ -22,16 +23,14 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_win
         start_date=str(settings.first_day), end_date=str(settings.last_day + timedelta(days=1))
     ),
     backfill_policy=dg.BackfillPolicy.single_run(),
-    automation_condition=follow_complete_updates,
+    automation_condition=follow_complete_days,
     group_name="punctuality",
     owners=["team:operations"],
     kinds={"polars", "parquet"},
     freshness_policy=FRESH,
     check_specs=[dg.AssetCheckSpec("weather_known", asset=PUNCTUALITY, description="Nine of ten hours have weather.")],
 )
-def punctuality(
-    context: dg.AssetExecutionContext, lake: Lake
-) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]
+def punctuality(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult:
     """Flights, cancellations and delays by airport and hour, with the weather of the hour; one file a day."""
     unknown: dict[str, str] = {}
     for day in context.partition_keys:
@@ -42,8 +41,8 @@ def punctuality(
             continue
         hours = by_hour(departures, observations)
         lake.write(f"operations/punctuality/{day}.parquet", hours)
-        if (share := hours["visib"].is_not_null().mean()) and share < 0.9:
-            unknown[day] = f"{share:.0%} of hours have weather"
+        if (known := hours["visib"].count() / hours.height) < ENOUGH_WEATHER:
+            unknown[day] = f"{known:.0%} of hours have weather"
         context.log.info("%s: %s flights, %s delayed", day, hours["flights"].sum(), hours["delayed"].sum())
         context.add_asset_metadata(
             {
@@ -63,13 +62,13 @@ def punctuality(
 @dg.asset(
     key_prefix="operations",
     deps=[PUNCTUALITY],
-    automation_condition=follow_any_update,
+    automation_condition=follow_updates,
     group_name="punctuality",
     owners=["team:operations"],
     kinds={"polars", "parquet"},
     freshness_policy=FRESH,
 )
-def delays_by_weather(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
+def delays_by_weather(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult:
     """Delays under each kind of weather, over all days there are."""
     days = [lake.read(file.path) for file in lake.list("operations/punctuality")]
     totals = by_weather(pl.concat(day for day in days if day is not None))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import polars as pl
-from sensor_assets import Hold, Item, Lake, Router, ScanContext, Send, Waiting, source
+from sensor_assets import Hold, Item, Lake, LakeFile, Router, ScanContext, Send, Waiting, source
 
 from weather_alerts.settings import settings
 
@@ -14,14 +14,14 @@ def storm_reports(context: ScanContext, lake: Lake) -> Iterator[Item]:
     """Each hour at each airport; its version is what alerts look at, so other corrections are not new."""
     known = context.known(None)
     for file in lake.list("weather/observations"):
-        for item in _items(lake, file.path, file.etag):
+        for item in _items(lake, file):  # pyright: ignore[reportArgumentType] - a resource is hashable
             if known.get(item.key) != item.version:
                 yield item
 
 
-@lru_cache(maxsize=400)  # a file with the same ETag has the same items, so an unchanged file is read once per process
-def _items(lake: Lake, path: str, etag: str) -> tuple[Item, ...]:
-    weather = lake.read(path)
+@lru_cache(maxsize=400)  # by path and ETag, so that a process reads an unchanged file only once
+def _items(lake: Lake, file: LakeFile) -> tuple[Item, ...]:
+    weather = lake.read(file.path)
     if weather is None:
         return ()
     rows = weather.select("origin", pl.col("time_hour").dt.strftime("%Y-%m-%dT%H:%MZ"), "wind_speed", "visib")

@@ -37,7 +37,7 @@ hourly_weather = HttpSource(
         dg.AssetCheckSpec("completeness", asset=OBSERVATIONS, description="Every day has 24 hours at each airport."),
     ],
 )
-def observations(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+def observations(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
     """Weather at New York's airports by the hour, one file a day, as in the newest version of the day's document."""
     rejected: dict[str, str] = {}
     incomplete: dict[str, str] = {}

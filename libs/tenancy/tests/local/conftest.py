@@ -1,9 +1,11 @@
-"""A small repository to start the local platform in: a few teams with one location each, and no sources."""
+"""What the tests of the local platform share."""
 
 import shutil
 import sys
 from pathlib import Path
+from typing import Protocol
 
+import pytest
 from tenancy.local.setup import _stamp  # pyright: ignore[reportPrivateUsage]
 from tenancy.register import Location
 
@@ -45,7 +47,19 @@ defs = dg.Definitions(jobs=[job], sensors=[look])
 """
 
 
-def make_clone(root: Path, teams: int = 1, *, work_seconds: float = 0) -> list[Location]:
+class MakeClone(Protocol):
+    """Makes a repository to start the local platform in."""
+
+    def __call__(self, root: Path, teams: int, *, work_seconds: float = 0) -> list[Location]: ...
+
+
+@pytest.fixture(scope="session")
+def make_clone() -> MakeClone:
+    """Return a function that makes a small repository: a few teams with one location each, and no sources."""
+    return clone
+
+
+def clone(root: Path, teams: int, *, work_seconds: float = 0) -> list[Location]:
     """Make the repository and return its locations; each has a job that a sensor asks for once.
 
     Args:

@@ -1,0 +1,125 @@
+"""Dagster's sensor daemon, one iteration at a time, and whatever else of Dagster's private parts the tests need.
+
+- `execute_sensor_iteration`: the body of the daemon's loop, which sleeps at least 5 s between two rounds; its crash flags
+  are the ones with which Dagster tests itself.
+- `create_test_daemon_workspace_context` and `GrpcServerTarget`: what `dagster-daemon run -w workspace.yaml` builds around it.
+- `SyncInMemoryRunLauncher`: runs in the daemon's process, for the many tests that are not about what a process costs.
+- `execute_run`, `InMemoryJob`: a re-execution without a server to ask for it.
+- `InstigatorState`, `SensorInstigatorData`: what the UI's "set cursor" writes.
+
+Run as a program it is a daemon that kills itself at a crash point: ``python dagster_internals.py SOCKET SENSOR CRASH_POINT``.
+"""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
+from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.workspace.context import IWorkspaceProcessContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._daemon.sensor import execute_sensor_iteration
+
+LOCATION = "tested"
+
+# In the order in which one tick passes them; at the last one every run is launched and nothing of that is written yet.
+CRASH_POINTS = (
+    "TICK_CREATED",
+    "AUTOMATION_EVALUATIONS_ADDED",
+    "RUN_IDS_RESERVED",
+    "RUN_CREATED",
+    "RUN_LAUNCHED",
+    "RUN_IDS_ADDED_TO_EVALUATIONS",
+)
+
+
+class Daemon:
+    """A sensor daemon that does one round when it is told."""
+
+    def __init__(self, workspace: IWorkspaceProcessContext) -> None:
+        self._workspace = workspace
+
+    def round(self, *, sensor: str = "", crash_point: str = "") -> None:
+        """Evaluate every sensor that is due, launch what it asks for; die by SIGKILL at the crash point."""
+        flags = {sensor: {crash_point: signal.SIGKILL}} if crash_point else None
+        list(execute_sensor_iteration(self._workspace, logging.getLogger("daemon"), None, None, None, flags))
+
+
+@contextmanager
+def running_daemon(instance: dg.DagsterInstance, socket: str) -> Generator[Daemon]:
+    """Connect a daemon to the code server behind a socket."""
+    target = GrpcServerTarget(host="localhost", port=None, socket=socket, location_name=LOCATION)
+    with create_test_daemon_workspace_context(target, instance) as workspace:
+        yield Daemon(workspace)
+
+
+@contextmanager
+def runs_in_this_process(instance: dg.DagsterInstance) -> Generator[None]:
+    """Launch runs in this process meanwhile, ten times as fast; a run has ended when its launch returns."""
+    private: Any = instance
+    launcher = private._run_launcher
+    private._run_launcher = SyncInMemoryRunLauncher()
+    private._run_launcher.register_instance(instance)
+    try:
+        yield
+    finally:
+        private._run_launcher = launcher
+
+
+def reexecute(job: dg.JobDefinition, parent: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """Run once more what a run did, as the UI's "Re-execute" does; tells whether it succeeded."""
+    run = instance.create_run_for_job(
+        job_def=job, tags=parent.tags, parent_run_id=parent.run_id, root_run_id=parent.run_id
+    )
+    return execute_run(InMemoryJob(job), run, instance).success
+
+
+def sensor_state(instance: dg.DagsterInstance, sensor: str) -> tuple[InstigatorState, SensorInstigatorData]:
+    """Return what the daemon remembers of a sensor."""
+    state = next(state for state in instance.all_instigator_state() if state.instigator_name == sensor)
+    data = state.instigator_data
+    assert isinstance(data, SensorInstigatorData)
+    return state, data
+
+
+def cursor(instance: dg.DagsterInstance, sensor: str) -> str | None:
+    return sensor_state(instance, sensor)[1].cursor
+
+
+def set_cursor(instance: dg.DagsterInstance, sensor: str, text: str | None) -> None:
+    """Do what the UI does when a person resets or edits the cursor."""
+    state, data = sensor_state(instance, sensor)
+    instance.update_instigator_state(
+        state.with_data(
+            SensorInstigatorData(
+                last_tick_timestamp=data.last_tick_timestamp,
+                last_run_key=data.last_run_key,
+                min_interval=data.min_interval,
+                cursor=text,
+                last_tick_start_timestamp=data.last_tick_start_timestamp,
+                last_sensor_start_timestamp=data.last_sensor_start_timestamp,
+                sensor_type=data.sensor_type,
+                last_tick_success_timestamp=data.last_tick_success_timestamp,
+            )
+        )
+    )
+
+
+def main() -> None:
+    socket, sensor, crash_point = sys.argv[1:]
+    with dg.DagsterInstance.get() as instance, running_daemon(instance, socket) as daemon:
+        while True:
+            daemon.round(sensor=sensor, crash_point=crash_point)
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

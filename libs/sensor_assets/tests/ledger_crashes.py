@@ -1,0 +1,131 @@
+"""Processes that are killed after the n-th message to the database, and what the ledger holds then.
+
+The children are forked, so that one costs milliseconds; each opens its own connections.
+"""
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sensor_assets import Batching, Item
+from sensor_assets._decide import Policy, decide
+from sensor_assets._partitions import NoPartitions
+from sensor_assets._state import ConsumerState, Decision, SourceState
+from sensor_assets.ledger import Emission, Following, PostgresLedger
+
+from .conftest import LedgerSchema
+
+NOW = datetime(2013, 2, 1, tzinfo=timezone.utc)
+CONSUMER = "consumer"
+MONITOR = "monitor"
+MOST_MESSAGES = 200
+
+# Everything that the ledger says, without numbers that only count attempts to write.
+CONTENT = (
+    "select name, arrivals, position, failures from source",
+    "select source_id, arrival, key, version from item",
+    "select consumer_id, source_id, arrival from consumer_position",
+    "select name, epoch from monitor",
+    "select id, state, items, rejected, attempt, failures, epoch, monitor, run_id, error from batch",
+    "select batch_id, source_id, first_arrival, last_arrival, arrivals from slice",
+    "select source_id, arrival, consumer_id, reason, batch_id from quarantine",
+)
+
+
+def items(count: int, version: str = "1") -> list[Item]:
+    """Return that many things, of which each has the same version."""
+    return [Item(key=f"thing{number}", version=version, size=1, source="world") for number in range(count)]
+
+
+def identities(first: int = 1) -> Callable[[], str]:
+    """Return a function that gives the same sequence of batch ids each time."""
+    numbers = count(first)
+    return lambda: str(UUID(int=next(numbers)))
+
+
+def source_of(ledger: PostgresLedger) -> SourceState:
+    return ledger.sources(["world"])["world"]
+
+
+def record(ledger: PostgresLedger, seen: list[Item], position: Any = None) -> int:
+    """Scan one page."""
+    return ledger.record(ledger.begin_scan(source_of(ledger)), seen, position, NOW)
+
+
+def emit(
+    ledger: PostgresLedger,
+    epoch: int,
+    *,
+    new_id: Callable[[], str],
+    max_items: int = 2,
+    monitor: str = MONITOR,
+    while_deciding: Callable[[], None] = int,
+) -> Emission:
+    """Decide for the one consumer and launch up to three batches."""
+    policy = Policy(
+        name=CONSUMER, batching=Batching(max_items=max_items), max_in_flight=3, partitions=NoPartitions()
+    )
+
+    def decide_now(name: str, state: ConsumerState) -> Decision:
+        while_deciding()
+        return decide(policy, state, NOW, new_id)
+
+    following = Following(name=CONSUMER, sources=(source_of(ledger).id,), limit=max_items * 3)
+    return ledger.emit(monitor, epoch, [following], decide_now, NOW)
+
+
+def content(schema: LedgerSchema) -> list[list[Any]]:
+    """Return what the ledger holds."""
+    with psycopg.connect(schema.url, options=f"-c search_path={schema.schema}") as connection:
+        return [sorted(connection.execute(query).fetchall(), key=repr) for query in CONTENT]  # type: ignore[arg-type]
+
+
+def in_child(work: Callable[[], object], *, killed_after: int = 0) -> int:
+    """Do something in a child, which is killed by SIGKILL after that many messages; return the signal, 0 if it finished."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if killed_after:
+                _kill_after(killed_after)
+            work()
+        except BaseException:  # noqa: BLE001 - a forked child must never return into pytest
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL), "the child failed; see its traceback"
+    return -os.waitstatus_to_exitcode(status)
+
+
+def _kill_after(messages: int) -> None:
+    """Count every exchange with the database, also BEGIN and COMMIT, which are no calls of `execute`."""
+    left = count(messages - 1, -1)
+    wait = psycopg.Connection.wait
+
+    def counting(self: Any, generator: Generator[Any, Any, Any], *arguments: Any, **named: Any) -> Any:
+        result = wait(self, generator, *arguments, **named)
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    psycopg.Connection.wait = counting  # type: ignore[method-assign]
+
+
+def killed_everywhere(work: Callable[[], object]) -> Iterator[int]:
+    """Do something in children that are killed after 1, 2, 3, ... messages; yields after each, until one finishes."""
+    for messages in range(1, MOST_MESSAGES):
+        finished = in_child(work, killed_after=messages) == 0
+        yield messages
+        if finished:
+            return
+    raise AssertionError(f"not finished after {MOST_MESSAGES} messages")
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)

@@ -1,0 +1,553 @@
+"""Everything around the protocol, simulated: an outside world, Dagster's daemon, its runs, and sinks.
+
+The ledger, the evaluation and what a run does around the function are the real ones. There is one thread: whatever happens
+"at the same time" happens at a chosen call of the ledger, or while a function works.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, LiteralString, cast
+
+import dagster as dg
+import psycopg
+from pydantic import SecretStr
+from sensor_assets import (
+    Batch,
+    Batching,
+    Hold,
+    Item,
+    ItemChanged,
+    ItemGone,
+    Page,
+    Retry,
+    Router,
+    ScanContext,
+    Send,
+    Settings,
+    Source,
+    SourceClient,
+    SourceError,
+    Waiting,
+)
+from sensor_assets import _evaluate as evaluate_module
+from sensor_assets import _processing as processing_module
+from sensor_assets._batching import seconds
+from sensor_assets._consumers import Consumer, Declaration, Outlet
+from sensor_assets._cursor import MAX_BYTES, Cursor
+from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
+from sensor_assets._evaluate import Answer
+from sensor_assets._monitor import run_request
+from sensor_assets._processing import BATCH_TAG
+from sensor_assets._routing import Target
+from sensor_assets._runs import RunReport
+from sensor_assets._runtime import Clock, Runtime
+from sensor_assets._state import BatchRecord
+from sensor_assets.ledger import Ledger, PostgresLedger
+
+POISONED = "2013-01-02/bad"
+KEYS = ("2013-01-01/a", "2013-01-01/b", "2013-01-02/a", POISONED, "2013-01-03/c")
+TICK_SECONDS = 10
+PAGE_ITEMS = 2
+MOST_DRAIN_ROUNDS = 40
+
+DAILY = dg.DailyPartitionsDefinition("2013-01-01", end_date="2013-01-05")
+RETRY = Retry(max_failures=3, backoff=5, max_backoff=60, give_up=6)
+
+LOG = logging.getLogger("protocol simulation")
+LOG.setLevel(logging.CRITICAL + 1)
+
+_numbers = count(1)
+
+
+class Killed(BaseException):
+    """The process that did this is gone."""
+
+
+class TurnedClock(Clock):
+    """A clock that stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2013, 2, 1, tzinfo=timezone.utc)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def turn(self, by: float) -> None:
+        self.moment += timedelta(seconds=by)
+
+
+class World:
+    """Things outside, by key; `history` keeps every version that a key ever had."""
+
+    def __init__(self) -> None:
+        self.things: dict[str, str] = {}
+        self.history: dict[str, list[str]] = {}
+        self.generation = 0
+        self.sick = False
+
+    def put(self, key: str, content: str) -> None:
+        # What comes again after it was deleted has another version here: see the test about the same one.
+        version = f"{content}{self.generation}"
+        if self.things.get(key) != version:
+            self.things[key] = version
+            self.history.setdefault(key, []).append(version)
+
+    def delete(self, key: str) -> None:
+        if self.things.pop(key, None) is not None:
+            self.generation += 1
+
+
+class WorldSource(Source):
+    """Shows the world."""
+
+    def __init__(self, name: str, world: World) -> None:
+        super().__init__(name, every=TICK_SECONDS)
+        self.world = world
+
+    def open(self, settings: Settings) -> SourceClient:
+        return WorldClient(self.name, self.world)
+
+    def describe(self, settings: Settings) -> dict[str, Any]:
+        return {}
+
+
+class WorldClient(SourceClient):
+    """Lists a few keys at a time, as they are when the page is made."""
+
+    def __init__(self, name: str, world: World) -> None:
+        self._name = name
+        self._world = world
+
+    def scan(self, context: ScanContext) -> Iterable[Page]:
+        keys = sorted(self._world.things)
+        for first in range(0, len(keys) + 1, PAGE_ITEMS):
+            if self._world.sick:
+                raise SourceError("the world is dark")
+            page = [key for key in keys[first : first + PAGE_ITEMS] if key in self._world.things]
+            yield Page(items=[self._item(key) for key in page])
+
+    def _item(self, key: str) -> Item:
+        return Item(
+            key=key, version=self._world.things[key], size=1, partition=key.partition("/")[0], source=self._name
+        )
+
+    def read(self, item: Item) -> bytes:
+        version = self._world.things.get(item.key)
+        if version is None:
+            raise ItemGone(item.key, f"{item.key} was deleted")
+        if version != item.version:
+            raise ItemChanged(item.key, f"{item.key} was overwritten")
+        return version.encode()
+
+
+class Interrupted:
+    """A ledger before whose n-th call something happens."""
+
+    def __init__(self, ledger: Ledger, call: int, happening: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._left = call
+        self._happening = happening
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ledger, name)
+
+        def called(*arguments: Any, **named: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                self._happening()
+            return method(*arguments, **named)
+
+        return called
+
+
+@dataclass
+class Run:
+    """A run as Dagster knows it."""
+
+    id: str
+    key: str
+    asset: dg.AssetKey
+    tags: Mapping[str, str]
+    partitions: tuple[str, ...]
+    status: str = "queued"
+    parent: str | None = None
+
+    @property
+    def batch(self) -> str:
+        return self.tags[BATCH_TAG]
+
+
+@dataclass
+class Sinks:
+    """Effects: partitions that are rebuilt, and files that are named after their batch."""
+
+    partitions: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    files: dict[str, list[tuple[str, str, int]]] = field(default_factory=dict[str, list[tuple[str, str, int]]])
+
+
+def route(waiting: Waiting) -> Hold | Sequence[Send]:
+    """Wait for two items; then send those of keys named a to the left."""
+    if waiting.count < 2 and not waiting.forced:
+        return Hold("alone")
+    left = [item for item in waiting.items if item.key.endswith("a")]
+    right = [item for item in waiting.items if not item.key.endswith("a")]
+    return [Send(to=to, items=items) for to, items in (("left", left), ("right", right)) if items]
+
+
+class Simulation:
+    """One history. `rebuilt` rebuilds partitions; `appended` writes each batch to a file, on one of two routes.
+
+    Args:
+        ledger: The ledger under test; names are new in each simulation, so it need not be empty.
+        database: A connection to look into the ledger, with autocommit.
+        rejects: Whether `rebuilt` rejects the poisoned item; else it raises, as `appended` does.
+        withholds: Whether faults are withheld that would rightly lead to halving or quarantine of sound items.
+    """
+
+    def __init__(
+        self,
+        ledger: PostgresLedger,
+        database: psycopg.Connection[Any],
+        *,
+        rejects: bool = True,
+        withholds: bool = True,
+    ) -> None:
+        number = next(_numbers)
+        self.rejects = rejects
+        self.withholds = withholds
+        self.ledger: Ledger = ledger
+        self.database = database
+        self.clock = TurnedClock()
+        self.world = World()
+        self.sinks = Sinks()
+        self.monitor = f"monitor{number}"
+        self.settings = Settings(
+            environment="local", team="t", location="l", ledger_url=SecretStr("postgresql://"), ledger_schema="t"
+        )
+        self.source = WorldSource(f"world{number}", self.world)
+        self.consumers, self.declarations = _consumers(number, self.source)
+        # What Dagster holds durably.
+        self.cursor: str | None = None
+        self.cursors: list[str | None] = [None]
+        self.runs: dict[str, Run] = {}
+        self.ghosts: list[Run] = []
+        # What the checks remember.
+        self.contents: dict[str, object] = {}
+        self.ended: set[str] = set()
+        self.epoch = 0
+
+    def follow_another_world(self) -> World:
+        """Let `rebuilt` follow a second source too, with a world of its own, and nobody follow anything else."""
+        world = World()
+        other = WorldSource(f"other_{self.source.name}", world)
+        rebuilt = self.consumers[0]
+        keys = {**rebuilt.source_keys, other.name: dg.AssetKey(other.name)}
+        self.consumers = [replace(rebuilt, sources=(self.source, other), source_keys=keys)]
+        return world
+
+    # --- the monitor's ticks
+
+    def tick(self, fate: str = "taken", *, killed_at: int = 0) -> None:
+        """Evaluate once. The answer is taken, lost, or half taken (some runs, not the cursor); or a kill ends it."""
+        self.clock.turn(TICK_SECONDS)
+        ledger = self.ledger
+        if killed_at:
+            ledger = cast("Ledger", Interrupted(self.ledger, killed_at, _kill))
+        try:
+            answer = self._evaluate(ledger)
+        except Killed:
+            return
+        assert answer.cursor.epoch >= self.epoch, "the epoch went back"
+        self.epoch = answer.cursor.epoch
+        self._check_emission(answer)
+        if fate == "lost":
+            return
+        taken = answer.batches[: len(answer.batches) // 2] if fate == "half" else answer.batches
+        for batch in taken:
+            self._launch(batch)
+        if fate == "taken":
+            self.cursor = answer.cursor.dump()
+            self.cursors.append(self.cursor)
+            assert len(self.cursor) <= MAX_BYTES
+
+    def late_tick(self, paused_at: int, meanwhile: Callable[[], None]) -> None:
+        """Begin an evaluation that stands still at a call of the ledger; Dagster has given it up when it goes on."""
+        self.clock.turn(TICK_SECONDS)
+        self._evaluate(cast("Ledger", Interrupted(self.ledger, paused_at, meanwhile)))
+
+    def scans_after_a_tick(self) -> int:
+        """Evaluate, and return how many scans of the source have begun."""
+        self.tick()
+        return self._select("select scans from source where name = %s", self.source.name)[0][0]
+
+    def _evaluate(self, ledger: Ledger) -> Answer:
+        runtime = self._runtime(ledger)
+        return evaluate_module.evaluate(
+            runtime,
+            self.monitor,
+            consumers=self.consumers,
+            cursor=Cursor.parse(self.cursor),
+            runs=self,
+            policies={consumer.name: consumer.policy(lambda name: []) for consumer in self.consumers},
+            resources={},
+            log=LOG,
+        )
+
+    def _runtime(self, ledger: Ledger) -> Runtime:
+        return Runtime(settings=self.settings, consumers=self.consumers, ledger=ledger, clock=self.clock)
+
+    def report(self, batches: Mapping[str, str]) -> Mapping[str, RunReport]:
+        """Say how the run of each batch stands, as `InstanceRuns` does."""
+        return {batch: self._report(self.runs.get(key)) for batch, key in batches.items()}
+
+    def _report(self, run: Run | None) -> RunReport:
+        if run is None:
+            return RunReport("vanished")
+        outcome: Any = {"queued": "active"}.get(run.status, run.status)
+        return RunReport(outcome, "broken" if outcome == "failed" else None)
+
+    def _check_emission(self, answer: Answer) -> None:
+        for batch in answer.batches:
+            content = (batch.id, batch.attempt, dict(batch.slices), batch.partitions, batch.route)
+            assert self.contents.setdefault(batch.run_key, content) == content, "a run key was used for something else"
+            keys = [key for key, other in self.contents.items() if other == content]
+            assert keys == [batch.run_key], "an attempt has two run keys"
+            before = f"{batch.id}:a{batch.attempt - 1}"
+            assert batch.attempt == 1 or before in self.ended, "an attempt has no reason"
+        for consumer in self.consumers:
+            flying = self.ledger.launched([consumer.name], self.monitor, 10**9)
+            assert len(flying) <= (consumer.max_in_flight or 4), "too much is in flight"
+            lanes = [(batch.route, key) for batch in flying for key in batch.partitions]
+            assert len(lanes) == len(set(lanes)), "two batches in flight share a partition"
+
+    # --- runs
+
+    def _launch(self, batch: BatchRecord) -> None:
+        request = run_request(batch, next(c for c in self.consumers if c.name == batch.consumer))
+        assert request.run_key is not None
+        assert request.asset_selection is not None
+        if request.run_key in self.runs:
+            return
+        partitions = (request.partition_key,) if request.partition_key else ()
+        if RANGE_START_TAG in request.tags:
+            ends = dg.PartitionKeyRange(request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG])
+            partitions = tuple(DAILY.get_partition_keys_in_range(ends))
+        assert partitions == batch.partitions
+        self.runs[request.run_key] = Run(
+            id=f"run {len(self.runs)} {request.run_key}",
+            key=request.run_key,
+            asset=dg.AssetKey.from_coercible(request.asset_selection[0]),
+            tags=request.tags,
+            partitions=partitions,
+        )
+
+    @property
+    def queue(self) -> list[Run]:
+        return [run for run in self.runs.values() if run.status == "queued"]
+
+    def run(self, run: Run, fate: str = "succeeds", *, killed_at: int = 0, meanwhile: Callable[[], None] = int) -> None:
+        """Execute a run. It succeeds, raises before its effect, or is killed: before, midway, after, at a ledger call.
+
+        A run that raises and "will retry" is repeated by Dagster itself.
+        """
+        if self.withholds and not self._may_fail(run):
+            fate, killed_at = "succeeds", 0
+        ledger = self.ledger
+        if killed_at:
+            ledger = cast("Ledger", Interrupted(self.ledger, killed_at, _kill))
+        context = cast("dg.AssetExecutionContext", _context(run))
+        was_done = self._is_done(run)
+
+        def call(batch: Batch) -> None:
+            assert not was_done or run.parent, "a batch that was done ran again"
+            self._work(run, batch, fate, meanwhile)
+
+        try:
+            list(processing_module.process(context, self._runtime(ledger), self.declarations[run.asset], call))
+        except dg.RetryRequested:
+            return
+        except (Killed, RuntimeError, dg.Failure):
+            if fate == "will retry":
+                run.parent = run.id
+            else:
+                run.status = "failed"
+                self.ended.add(run.key)
+            return
+        run.status = "succeeded"
+
+    def _may_fail(self, run: Run) -> bool:
+        record = self.ledger.batch(run.batch)
+        return record is not None and record.failures + 1 < RETRY.max_failures and run.batch not in self.sinks.files
+
+    def _is_done(self, run: Run) -> bool:
+        return self._select("select state from batch where id = %s", run.batch) == [("done",)]
+
+    def _work(self, run: Run, batch: Batch, fate: str, meanwhile: Callable[[], None]) -> None:
+        rebuilt = [(day, self._content(batch, items)) for day, items in batch.by_partition()]
+        self._check_none_is_quarantined(self._consumer_of(run), batch.items)
+        appended = [(item.key, item.read().decode(), item.arrival) for item in batch.items if not batch.partitions]
+        if any(key == POISONED for key, _, _ in appended):
+            raise RuntimeError("poisoned")
+        meanwhile()
+        if fate in ("raises", "will retry"):
+            raise RuntimeError("broken")
+        if fate == "killed before":
+            raise Killed
+        for day, content in rebuilt:
+            self.sinks.partitions[day] = content
+            if fate == "killed midway":
+                raise Killed
+        if not batch.partitions:
+            self.sinks.files[batch.id] = appended
+        if fate == "killed after":
+            raise Killed
+
+    def _content(self, batch: Batch, items: Sequence[Item]) -> dict[str, str]:
+        self._check_none_is_quarantined(self.consumers[0], items)
+        for item in items:
+            if item.key == POISONED and self.rejects:
+                batch.reject(item, "poisoned")
+            elif item.key == POISONED:
+                raise RuntimeError("poisoned")
+        return {item.key: item.read().decode() for item in items if item.key != POISONED}
+
+    def _consumer_of(self, run: Run) -> Consumer:
+        name = self.declarations[run.asset].consumer(run.asset)
+        return next(consumer for consumer in self.consumers if consumer.name == name)
+
+    def _check_none_is_quarantined(self, consumer: Consumer, items: Iterable[Item]) -> None:
+        quarantined = self._quarantined(consumer)
+        assert not [item for item in items if (item.key, item.arrival) in quarantined], "a quarantined item came again"
+
+    def purge(self, run: Run, *, lives_on: bool) -> None:
+        """Delete a run from Dagster; its process may live on and work later."""
+        del self.runs[run.key]
+        self.ended.add(run.key)
+        if lives_on and run.status == "queued":
+            self.ghosts.append(run)
+
+    # --- the end
+
+    def drain(self) -> None:
+        """Let everything go well until nothing is left to do.
+
+        Raises:
+            AssertionError: It never ends.
+        """
+        self.world.sick = False
+        for ghost in self.ghosts:
+            self.run(ghost)
+        for _ in range(MOST_DRAIN_ROUNDS):
+            self.clock.turn(seconds(RETRY.max_backoff))
+            launched = len(self.contents)
+            self.tick()
+            for run in self.queue:
+                self.run(run)
+            if launched == len(self.contents) and self._is_quiet():
+                return
+        raise AssertionError("it never comes to rest")
+
+    def _is_quiet(self) -> bool:
+        left = self._select("select waiting + in_flight from source_status where source = %s", self.source.name)
+        return bool(left) and not self.queue and not any(number for (number,) in left)
+
+    def check(self) -> None:
+        """Compare the effects with the world, the log with its history, and the quarantine with the poison."""
+        log = self._select(
+            "select key, version, arrival from item where source_id = (select id from source where name = %s) "
+            "order by arrival",
+            self.source.name,
+        )
+        self._check_log([(key, version) for key, version, _ in log])
+        wanted = {key: version for key, version in self.world.things.items() if key != POISONED}
+        present = {key: version for content in self.sinks.partitions.values() for key, version in content.items()}
+        assert {key: present.get(key) for key in wanted} == wanted, "a partition does not show the world"
+        rows = [row for rows in self.sinks.files.values() for row in rows]
+        arrivals = [arrival for _, _, arrival in rows]
+        assert len(arrivals) == len(set(arrivals)), "an arrival was appended twice"
+        newest = {key: (key, version, arrival) for key, version, arrival in log}
+        assert {newest[key] for key in wanted} <= set(rows), "an arrival was not appended"
+        self._check_quarantine(newest)
+
+    def _check_log(self, log: Sequence[tuple[str, str]]) -> None:
+        """The log of a key is a part of its history, in that order: nothing was seen that was not there, or backwards."""
+        versions: dict[str, list[str]] = {}
+        for key, version in log:
+            versions.setdefault(key, []).append(version)
+        for key, seen in versions.items():
+            history: Iterator[str] = iter(self.world.history[key])
+            assert all(version in history for version in seen), f"{key} did not go through {seen}"
+        for key, version in self.world.things.items():
+            assert key in versions, f"{key} was not seen"
+            assert versions[key][-1] == version, f"the present version of {key} was not seen"
+
+    def _check_quarantine(self, newest: Mapping[str, tuple[str, str, int]]) -> None:
+        for consumer in self.consumers:
+            quarantined = self._quarantined(consumer)
+            assert {key for key, _ in quarantined} <= {POISONED}, "a sound item is in quarantine"
+            if POISONED in self.world.things:
+                assert (POISONED, newest[POISONED][2]) in quarantined, "the poison is not in quarantine"
+
+    def _quarantined(self, consumer: Consumer) -> set[tuple[str, int]]:
+        rows = self._select(
+            "select i.key, i.arrival from quarantine q join consumer c on c.id = q.consumer_id "
+            "join item i on i.source_id = q.source_id and i.arrival = q.arrival where c.name = %s",
+            consumer.name,
+        )
+        return {(key, arrival) for key, arrival in rows}
+
+    def _select(self, query: LiteralString, name: str) -> list[tuple[Any, ...]]:
+        return self.database.execute(query, (name,)).fetchall()
+
+
+def _kill() -> None:
+    raise Killed
+
+
+def _context(run: Run) -> SimpleNamespace:
+    return SimpleNamespace(
+        asset_key=run.asset,
+        run=SimpleNamespace(run_id=run.id, tags=run.tags, parent_run_id=run.parent),
+        has_partition_key=len(run.partitions) == 1,
+        has_partition_key_range=len(run.partitions) > 1,
+        partition_keys=run.partitions,
+        instance=SimpleNamespace(get_dynamic_partitions=lambda name: []),
+        log=LOG,
+    )
+
+
+def _consumers(number: int, source: Source) -> tuple[list[Consumer], dict[dg.AssetKey, Declaration]]:
+    batching = Batching(max_items=3)
+    router = Router(source, route, name=f"appended{number}", targets=("left", "right"), max_hold=30)
+    rebuilt, left, right = (dg.AssetKey(["t", f"{name}{number}"]) for name in ("rebuilt", "left", "right"))
+    common: dict[str, Any] = {"batching": batching, "retry": RETRY}
+    declarations = {
+        rebuilt: Declaration(follows=source, max_in_flight=None, **common),
+        left: Declaration(follows=Target(router, "left"), max_in_flight=3, **common),
+        right: Declaration(follows=Target(router, "right"), max_in_flight=3, **common),
+    }
+    shared: dict[str, Any] = {"sources": (source,), "source_keys": {source.name: dg.AssetKey(source.name)}, **common}
+    consumers = [
+        Consumer(
+            name=declarations[rebuilt].consumer(rebuilt),
+            outlets={None: Outlet(asset=rebuilt, definition=DAILY)},
+            max_in_flight=None,
+            partitions_def=DAILY,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            **shared,
+        ),
+        Consumer(
+            name=router.name,
+            outlets={name: Outlet(asset=asset, definition=None) for name, asset in (("left", left), ("right", right))},
+            max_in_flight=3,
+            partitions_def=None,
+            backfill_policy=None,
+            router=router,
+            **shared,
+        ),
+    ]
+    return consumers, declarations
