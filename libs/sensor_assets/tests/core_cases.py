@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from sensor_assets._partitions import NoPartitions, Partitions, Unplaceable
 from sensor_assets._reconcile import RunOutcome
 from sensor_assets._state import Arrival, BatchRecord, ConsumerState
 
-NOW = datetime(2013, 2, 1, tzinfo=timezone.utc)
+NOW = datetime(2013, 2, 1, tzinfo=UTC)
 DAYS = tuple(f"2013-01-{day:02}" for day in range(1, 8))
 TARGETS = ("left", "right")
 
@@ -109,7 +109,7 @@ def _pending(draw: st.DrawFn) -> tuple[Arrival, ...]:
 
 
 @st.composite
-def _open(draw: st.DrawFn, partitioned: bool, routed: bool) -> tuple[BatchRecord, ...]:  # noqa: FBT001
+def _open(draw: st.DrawFn, partitioned: bool, routed: bool) -> tuple[BatchRecord, ...]:
     batches: list[BatchRecord] = []
     for number in range(draw(st.integers(0, 4))):
         first = draw(st.integers(0, len(DAYS) - 1))

@@ -2,7 +2,7 @@
 names, so that a mutant put into them is met."""
 
 from collections import Counter
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from itertools import combinations, pairwise
 
 import dagster as dg
@@ -265,7 +265,7 @@ def _as_a_template_writes_it(moment: datetime) -> str:
 @st.composite
 def placings(draw: st.DrawFn) -> tuple[dg.TimeWindowPartitionsDefinition, list[str]]:
     """Draw time windows, and dates and times as key templates write them, some outside the windows."""
-    moments = st.datetimes(datetime(2012, 11, 1), datetime(2013, 6, 1))  # noqa: DTZ001 - items carry local times
+    moments = st.datetimes(datetime(2012, 11, 1), datetime(2013, 6, 1))
     texts = st.one_of(
         moments.map(lambda moment: moment.date().isoformat()),
         moments.map(_as_a_template_writes_it),
@@ -307,7 +307,7 @@ def _has_place(definition: dg.TimeWindowPartitionsDefinition, text: str) -> bool
         moment = datetime.fromisoformat(text)
     except ValueError:
         return False
-    zoned = moment.replace(tzinfo=definition.start.tzinfo or timezone.utc)
+    zoned = moment.replace(tzinfo=definition.start.tzinfo or UTC)
     return definition.start <= zoned and (definition.end is None or zoned < definition.end)
 
 
@@ -318,7 +318,7 @@ WORDS = st.text(st.sampled_from("abc-_.+()[]$^ü "), max_size=6)
 @st.composite
 def keys_of_templates(draw: st.DrawFn) -> tuple[str, datetime, str, str]:
     """Draw a date format, a moment, and the words before and after it in a key."""
-    moments = st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1))  # noqa: DTZ001 - keys carry local times
+    moments = st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1))
     return draw(FORMATS), draw(moments), draw(WORDS), draw(WORDS)
 
 
@@ -327,7 +327,7 @@ def a_key_gives_the_date_that_was_written_into_it(drawn: tuple[str, datetime, st
     code, moment, before, after = drawn
     template = template_module.KeyTemplate(before + "{date:" + code + "}" + after)
     written = moment.strftime(code)
-    expected = datetime.strptime(written, code)  # noqa: DTZ007 - keys carry local times
+    expected = datetime.strptime(written, code)
     found = template.match(before + written + after)
     assert found is not None
     assert found.partition is not None

@@ -7,7 +7,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from sensor_assets.ledger import Emission, Following, PostgresLedger
 
 from .conftest import LedgerSchema
 
-NOW = datetime(2013, 2, 1, tzinfo=timezone.utc)
+NOW = datetime(2013, 2, 1, tzinfo=UTC)
 CONSUMER = "consumer"
 MONITOR = "monitor"
 MOST_MESSAGES = 200
@@ -65,12 +65,10 @@ def emit(
     new_id: Callable[[], str],
     max_items: int = 2,
     monitor: str = MONITOR,
-    while_deciding: Callable[[], None] = int,
+    while_deciding: Callable[[], object] = int,
 ) -> Emission:
     """Decide for the one consumer and launch up to three batches."""
-    policy = Policy(
-        name=CONSUMER, batching=Batching(max_items=max_items), max_in_flight=3, partitions=NoPartitions()
-    )
+    policy = Policy(name=CONSUMER, batching=Batching(max_items=max_items), max_in_flight=3, partitions=NoPartitions())
 
     def decide_now(name: str, state: ConsumerState) -> Decision:
         while_deciding()
@@ -86,21 +84,22 @@ def content(schema: LedgerSchema) -> list[list[Any]]:
         return [sorted(connection.execute(query).fetchall(), key=repr) for query in CONTENT]  # type: ignore[arg-type]
 
 
-def in_child(work: Callable[[], object], *, killed_after: int = 0) -> int:
-    """Do something in a child, which is killed by SIGKILL after that many messages; return the signal, 0 if it finished."""
+Arm = Callable[[], None]
+
+
+def in_child(work: Callable[[Arm], object], *, killed_after: int) -> bool:
+    """Do something in a child that is killed so many messages after it is armed; tell whether it finished before."""
     child = os.fork()
     if child == 0:
         try:
-            if killed_after:
-                _kill_after(killed_after)
-            work()
+            work(lambda: _kill_after(killed_after))
         except BaseException:  # noqa: BLE001 - a forked child must never return into pytest
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL), "the child failed; see its traceback"
-    return -os.waitstatus_to_exitcode(status)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert ended in (0, -signal.SIGKILL), "the child failed; see its traceback"
+    return ended == 0
 
 
 def _kill_after(messages: int) -> None:
@@ -117,10 +116,10 @@ def _kill_after(messages: int) -> None:
     psycopg.Connection.wait = counting  # type: ignore[method-assign]
 
 
-def killed_everywhere(work: Callable[[], object]) -> Iterator[int]:
+def killed_everywhere(work: Callable[[Arm], object]) -> Iterator[int]:
     """Do something in children that are killed after 1, 2, 3, ... messages; yields after each, until one finishes."""
     for messages in range(1, MOST_MESSAGES):
-        finished = in_child(work, killed_after=messages) == 0
+        finished = in_child(work, killed_after=messages)
         yield messages
         if finished:
             return

@@ -73,9 +73,7 @@ class Execute:
     def play(self, simulation: Simulation) -> None:
         if queue := simulation.queue:
             meanwhile = all_of(self.meanwhile, simulation)
-            simulation.run(
-                queue[self.which % len(queue)], self.fate, killed_at=self.killed_at, meanwhile=meanwhile
-            )
+            simulation.run(queue[self.which % len(queue)], self.fate, killed_at=self.killed_at, meanwhile=meanwhile)
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,9 @@ KNOWN: dict[str, tuple[Event, ...]] = {
     "one thing": (Put(A, "A"), Tick(), Execute(0)),
     "a thing returns to what it was": (Put(A, "A"), Tick(), Execute(0), Put(A, "B"), Tick(), Put(A, "A"), Tick()),
     "a thing is overwritten before its run": (Put(A, "A"), Put(B, "A"), Tick(), Put(A, "B"), Execute(0), Execute(1)),
-    "a thing is overwritten again and again": tuple(Put(A, c) if c else Tick() for c in ("A", "", "B", "", "A", "", "B")),
+    "a thing is overwritten again and again": tuple(
+        Put(A, c) if c else Tick() for c in ("A", "", "B", "", "A", "", "B")
+    ),
     "an answer is lost": (Put(A, "A"), Tick("lost"), Tick(), Execute(0)),
     "an answer is half taken": (Put(A, "A"), Put(B, "A"), Put(C, "A"), Tick("half"), Execute(0), Tick()),
     "the daemon is killed after the scan": (Put(A, "A"), Tick(killed_at=5), Tick(), Execute(0)),

@@ -1,13 +1,13 @@
 """Everything around the protocol, simulated: an outside world, Dagster's daemon, its runs, and sinks.
 
-The ledger, the evaluation and what a run does around the function are the real ones. There is one thread: whatever happens
-"at the same time" happens at a chosen call of the ledger, or while a function works.
+The ledger, the evaluation and what a run does around the function are the real ones. There is one thread: whatever
+happens "at the same time" happens at a chosen call of the ledger, or while a function works.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
 from typing import Any, LiteralString, cast
@@ -71,7 +71,7 @@ class TurnedClock(Clock):
     """A clock that stands still until it is turned."""
 
     def __init__(self) -> None:
-        self.moment = datetime(2013, 2, 1, tzinfo=timezone.utc)
+        self.moment = datetime(2013, 2, 1, tzinfo=UTC)
 
     def now(self) -> datetime:
         return self.moment
@@ -349,7 +349,9 @@ class Simulation:
     def queue(self) -> list[Run]:
         return [run for run in self.runs.values() if run.status == "queued"]
 
-    def run(self, run: Run, fate: str = "succeeds", *, killed_at: int = 0, meanwhile: Callable[[], None] = int) -> None:
+    def run(
+        self, run: Run, fate: str = "succeeds", *, killed_at: int = 0, meanwhile: Callable[[], object] = int
+    ) -> None:
         """Execute a run. It succeeds, raises before its effect, or is killed: before, midway, after, at a ledger call.
 
         A run that raises and "will retry" is repeated by Dagster itself.
@@ -386,7 +388,7 @@ class Simulation:
     def _is_done(self, run: Run) -> bool:
         return self._select("select state from batch where id = %s", run.batch) == [("done",)]
 
-    def _work(self, run: Run, batch: Batch, fate: str, meanwhile: Callable[[], None]) -> None:
+    def _work(self, run: Run, batch: Batch, fate: str, meanwhile: Callable[[], object]) -> None:
         rebuilt = [(day, self._content(batch, items)) for day, items in batch.by_partition()]
         self._check_none_is_quarantined(self._consumer_of(run), batch.items)
         appended = [(item.key, item.read().decode(), item.arrival) for item in batch.items if not batch.partitions]
@@ -474,7 +476,7 @@ class Simulation:
         self._check_quarantine(newest)
 
     def _check_log(self, log: Sequence[tuple[str, str]]) -> None:
-        """The log of a key is a part of its history, in that order: nothing was seen that was not there, or backwards."""
+        """Compare the log of each key with its history: nothing was seen that was not there, or backwards."""
         versions: dict[str, list[str]] = {}
         for key, version in log:
             versions.setdefault(key, []).append(version)

@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from sensor_assets import LedgerError
 from sensor_assets import _evaluate as evaluate_module
 from sensor_assets import _processing as processing_module
 from sensor_assets._evaluate import Answer
@@ -37,10 +38,11 @@ def new_simulation(ledger: PostgresLedger, database: psycopg.Connection[Any]) ->
     return lambda: Simulation(ledger, database)
 
 
-def hold_in_known_histories(new_simulation: NewSimulation) -> None:
-    """Play the histories that are kept."""
+def hunt(new_simulation: NewSimulation) -> None:
+    """Play the histories that are kept, then drawn ones, as long as none fails."""
     for history in KNOWN.values():
         play(history, new_simulation())
+    hold(new_simulation, examples=MOST_EXAMPLES_FOR_A_MUTANT, hunting=True)
 
 
 def hold(new_simulation: NewSimulation, *, examples: int, hunting: bool = False) -> None:
@@ -52,7 +54,7 @@ def hold(new_simulation: NewSimulation, *, examples: int, hunting: bool = False)
         database=None,
         derandomize=hunting,
         phases=[Phase.generate] if hunting else [Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         report_multiple_bugs=False,
     )
     @given(HISTORIES)
@@ -206,8 +208,7 @@ def test_the_histories_kill_each_mutant(
     owner, name, mutant = MUTANTS[wrong]
     monkeypatch.setattr(owner, name, mutant(getattr(owner, name)))
     with pytest.raises(Exception):  # noqa: B017, PT011 - a mutant may also break the code around it
-        hold_in_known_histories(new_simulation)
-        hold(new_simulation, examples=MOST_EXAMPLES_FOR_A_MUTANT, hunting=True)
+        hunt(new_simulation)
 
 
 # --- single histories that say what is promised at the edges
@@ -305,7 +306,9 @@ def test_a_monitor_that_cannot_decide_for_one_consumer_launches_for_the_others(
     simulation.world.put(A, "A")
     simulation.world.put(B, "A")
     simulation.tick()
-    assert {run.asset for run in simulation.queue} == {outlet.asset for outlet in simulation.consumers[0].outlets.values()}
+    assert {run.asset for run in simulation.queue} == {
+        outlet.asset for outlet in simulation.consumers[0].outlets.values()
+    }
 
 
 def test_a_source_that_fails_is_asked_less_and_less_often_and_recovers(simulation: Simulation) -> None:
@@ -314,5 +317,22 @@ def test_a_source_that_fails_is_asked_less_and_less_often_and_recovers(simulatio
     assert begun[-1] < 10
     simulation.world.sick = False
     simulation.world.put(A, "A")
+    simulation.drain()
+    simulation.check()
+
+
+def test_a_ledger_that_breaks_during_a_scan_fails_the_tick_and_does_not_make_the_source_sick(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> int:
+        raise LedgerError("the ledger's database cannot be reached")
+
+    simulation.world.put(A, "A")
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresLedger, "record", broken)
+        with pytest.raises(LedgerError):
+            simulation.tick()
+    state = simulation.ledger.sources([simulation.source.name])[simulation.source.name]
+    assert (state.failures, state.error) == (0, None)
     simulation.drain()
     simulation.check()

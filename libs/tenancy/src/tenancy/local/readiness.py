@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import httpx
+from tenancy.local.ports import HOST
 
 ASK_SECONDS = 2.0
 
@@ -33,14 +34,18 @@ def code_server(socket: Path) -> Callable[[], bool]:
     return is_ready
 
 
-def web(url: str) -> Callable[[], bool]:
-    """Return a check that a URL gives any answer at all."""
+def web(port: int, path: str) -> Callable[[], bool]:
+    """Return a check that a web server on this machine gives any answer at all."""
 
     def is_ready() -> bool:
+        connection = HTTPConnection(HOST, port, timeout=ASK_SECONDS)
         try:
-            httpx.get(url, timeout=ASK_SECONDS)
-        except httpx.HTTPError:
+            connection.request("GET", path)
+            connection.getresponse()
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
         return True
 
     return is_ready

@@ -41,7 +41,7 @@ def webserver(layout: Layout, port: int) -> Service:
         environment=inherited(layout.dagster_home),
         directory=layout.root,
         log=layout.log("webserver"),
-        is_ready=readiness.web(f"http://{HOST}:{port}/server_info"),
+        is_ready=readiness.web(port, "/server_info"),
     )
 
 
@@ -67,7 +67,7 @@ def feeds(layout: Layout, database_url: str, port: int, days: int, seconds_per_d
         environment=inherited(layout.dagster_home),
         directory=layout.root,
         log=layout.log("feeds"),
-        is_ready=readiness.web(f"http://{HOST}:{port}/"),
+        is_ready=readiness.web(port, "/"),
     )
 
 

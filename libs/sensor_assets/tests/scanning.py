@@ -1,0 +1,62 @@
+"""One source, scanned and read as the monitor and the runs do it, on a real ledger."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from sensor_assets import Item, ScanContext, Settings, Source
+from sensor_assets.ledger import PostgresLedger
+
+from .location import settings
+
+NOW = datetime(2013, 1, 1, tzinfo=timezone.utc)
+
+
+class Scanner:
+    """Scans a source into the ledger, page by page."""
+
+    def __init__(self, ledger: PostgresLedger, source: Source, *, given: Settings | None = None) -> None:
+        self.ledger = ledger
+        self.source = source
+        self.settings = given or settings()
+        self.client = source.open(self.settings)
+        self.resources: Mapping[str, Any] = {}
+
+    def close(self) -> None:
+        """Close the connections of an HTTP client, which a source has no way to close itself."""
+        client: Any = self.client
+        if hasattr(client, "_http"):
+            client._http.close()
+        if hasattr(client, "_engine"):
+            client._engine.dispose()
+
+    def scan(self, *, pages: int | None = None) -> int:
+        """Scan and record, the whole source or some pages; returns the number of new arrivals."""
+        state = self.ledger.sources([self.source.name])[self.source.name]
+        scan = self.ledger.begin_scan(state)
+        context = ScanContext(
+            position=scan.source.position,
+            known=lambda keys: self.ledger.known(state.id, keys),
+            settings=self.settings,
+            resources=self.resources,
+        )
+        new = 0
+        for number, page in enumerate(self.client.scan(context), start=1):
+            new += self.ledger.record(scan, page.items, page.position, NOW)
+            if number == pages:
+                break
+        return new
+
+    def items(self) -> list[Item]:
+        """Return the newest version of every key, in the order of arrival."""
+        state = self.ledger.sources([self.source.name])[self.source.name]
+        return self.ledger.newest_items("nobody", [state.id])
+
+    def keys(self) -> list[str]:
+        return sorted(item.key for item in self.items())
+
+    def item(self, key: str) -> Item:
+        return next(item for item in self.items() if item.key == key)
+
+    def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        return self.client.rows(items)
