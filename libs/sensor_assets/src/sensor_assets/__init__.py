@@ -1,5 +1,8 @@
 """Dagster assets that materialize when something outside Dagster changes, losing nothing and doubling nothing."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from sensor_assets._asset import SensorAsset, sensor_asset
 from sensor_assets._batch import Batch
 from sensor_assets._batching import Batching, Retry
@@ -11,9 +14,7 @@ from sensor_assets._routing import Hold, Router, Send, Waiting
 from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.function import FunctionSource, source
-from sensor_assets._sources.http import HttpSource, Link
 from sensor_assets._sources.objects import ObjectSource
-from sensor_assets._sources.table import TableSource
 from sensor_assets.errors import (
     DefinitionError,
     ItemChanged,
@@ -23,6 +24,24 @@ from sensor_assets.errors import (
     SettingsError,
     SourceError,
 )
+
+if TYPE_CHECKING:
+    from sensor_assets._sources.http import HttpSource, Link
+    from sensor_assets._sources.table import TableSource
+
+# These import httpx and SQLAlchemy, which every process of a location would pay for that never uses them.
+_ON_DEMAND = {
+    "HttpSource": "sensor_assets._sources.http",
+    "Link": "sensor_assets._sources.http",
+    "TableSource": "sensor_assets._sources.table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(_ON_DEMAND[name]), name)
+
 
 __all__ = [
     "Batch",

@@ -1,7 +1,21 @@
 """The ledger: Postgres tables in which every item is recorded once, in order of arrival."""
 
 from sensor_assets.ledger._api import Emission, Following, Ledger, Scan, ScanSupersededError
-from sensor_assets.ledger._migrate import head, migrate
 from sensor_assets.ledger._postgres import PostgresLedger
 
-__all__ = ["Emission", "Following", "Ledger", "PostgresLedger", "Scan", "ScanSupersededError", "head", "migrate"]
+__all__ = ["Emission", "Following", "Ledger", "PostgresLedger", "Scan", "ScanSupersededError", "migrate"]
+
+
+def migrate(url: str, schema: str) -> None:
+    """Create or upgrade the ledger in a schema that exists and that the role owns; safe to run twice and at once.
+
+    Args:
+        url: ``postgresql://role@host/database``.
+        schema: The team's schema.
+
+    Raises:
+        LedgerError: The database cannot be reached or the schema does not exist.
+    """
+    from sensor_assets.ledger._migrate import upgrade  # noqa: PLC0415 - Alembic, which only a migration needs
+
+    upgrade(url, schema)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.url import make_url
@@ -24,21 +23,8 @@ def _config() -> Config:
     return config
 
 
-def head() -> str:
-    """Return the revision that this version of the library works with."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def migrate(url: str, schema: str) -> None:
-    """Create or upgrade the ledger in a schema that exists and that the role owns; safe to run twice and at once.
-
-    Args:
-        url: ``postgresql://role@host/database``.
-        schema: The team's schema.
-
-    Raises:
-        LedgerError: The database cannot be reached or the schema does not exist.
-    """
+def upgrade(url: str, schema: str) -> None:
+    """See `sensor_assets.ledger.migrate`."""
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
