@@ -1,13 +1,14 @@
 """Dagster's sensor daemon, one iteration at a time, and whatever else of Dagster's private parts the tests need.
 
-- `execute_sensor_iteration`: the body of the daemon's loop, which sleeps at least 5 s between two rounds; its crash flags
-  are the ones with which Dagster tests itself.
-- `create_test_daemon_workspace_context` and `GrpcServerTarget`: what `dagster-daemon run -w workspace.yaml` builds around it.
-- `SyncInMemoryRunLauncher`: runs in the daemon's process, for the many tests that are not about what a process costs.
+- `execute_sensor_iteration`: the body of the daemon's loop, which sleeps at least 5 s between two rounds; its crash
+  flags are the ones with which Dagster tests itself.
+- `create_test_daemon_workspace_context`, `GrpcServerTarget`: what `dagster-daemon run -w workspace.yaml` builds around
+  it.
+- `SyncInMemoryRunLauncher`: runs in the daemon's process, for tests that are not about processes.
 - `execute_run`, `InMemoryJob`: a re-execution without a server to ask for it.
 - `InstigatorState`, `SensorInstigatorData`: what the UI's "set cursor" writes.
 
-Run as a program it is a daemon that kills itself at a crash point: ``python dagster_internals.py SOCKET SENSOR CRASH_POINT``.
+Run as a program it is a daemon that kills itself: ``python dagster_internals.py SOCKET SENSOR CRASH_POINT``.
 """
 
 import logging
@@ -44,7 +45,7 @@ CRASH_POINTS = (
 class Daemon:
     """A sensor daemon that does one round when it is told."""
 
-    def __init__(self, workspace: IWorkspaceProcessContext) -> None:
+    def __init__(self, workspace: IWorkspaceProcessContext[Any]) -> None:
         self._workspace = workspace
 
     def round(self, *, sensor: str = "", crash_point: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 from sensor_assets import Batch, Item, ScanContext, sensor_asset, source
@@ -16,7 +17,7 @@ def letters(context: ScanContext) -> Iterator[Item]:
 
 
 @sensor_asset(letters)
-def read(context: dg.AssetExecutionContext, batch: Batch, greeting: dg.ResourceParam[str]) -> dg.MaterializeResult:
+def read(context: dg.AssetExecutionContext, batch: Batch, greeting: dg.ResourceParam[str]) -> dg.MaterializeResult[Any]:
     greeted.extend(f"{greeting} {item.key}" for item in batch.items)
     return dg.MaterializeResult(metadata={"run": context.run_id})
 

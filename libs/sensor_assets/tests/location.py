@@ -1,9 +1,9 @@
-"""A code location without a daemon: its monitor is evaluated and its runs are executed in the test, on a real ledger."""
+"""A code location without a daemon: the test evaluates its monitor and executes its runs, on a real ledger."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class StoppedClock(Clock):
     """A clock that a test turns."""
 
     def __init__(self) -> None:
-        self.time = datetime(2013, 1, 1, tzinfo=timezone.utc)
+        self.time = datetime(2013, 1, 1, tzinfo=UTC)
 
     def now(self) -> datetime:
         return self.time
@@ -152,7 +152,7 @@ def settings(outside: str | Path = "") -> OutsideSettings:
 
 
 @contextmanager
-def ephemeral() -> Iterator[dg.DagsterInstance]:
+def ephemeral() -> Generator[dg.DagsterInstance]:
     """Return an instance that lives in memory."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance

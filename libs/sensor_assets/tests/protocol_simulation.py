@@ -35,7 +35,6 @@ from sensor_assets import (
 )
 from sensor_assets import _evaluate as evaluate_module
 from sensor_assets import _processing as processing_module
-from sensor_assets._batching import seconds
 from sensor_assets._consumers import Consumer, Declaration, Outlet
 from sensor_assets._cursor import MAX_BYTES, Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
@@ -52,6 +51,8 @@ POISONED = "2013-01-02/bad"
 KEYS = ("2013-01-01/a", "2013-01-01/b", "2013-01-02/a", POISONED, "2013-01-03/c")
 TICK_SECONDS = 10
 PAGE_ITEMS = 2
+# In the end nothing is to wait for: longer than any backoff, hold, or the slowest pace at which a sick source is asked.
+DRAIN_SECONDS = 200
 MOST_DRAIN_ROUNDS = 40
 
 DAILY = dg.DailyPartitionsDefinition("2013-01-01", end_date="2013-01-05")
@@ -138,9 +139,9 @@ class WorldClient(SourceClient):
     def read(self, item: Item) -> bytes:
         version = self._world.things.get(item.key)
         if version is None:
-            raise ItemGone(item.key, f"{item.key} was deleted")
+            raise ItemGone(item, f"{item.key} was deleted")
         if version != item.version:
-            raise ItemChanged(item.key, f"{item.key} was overwritten")
+            raise ItemChanged(item, f"{item.key} was overwritten")
         return version.encode()
 
 
@@ -404,6 +405,8 @@ class Simulation:
             if fate == "killed midway":
                 raise Killed
         if not batch.partitions:
+            for replaced in batch.replaces:
+                self.sinks.files.pop(replaced, None)
             self.sinks.files[batch.id] = appended
         if fate == "killed after":
             raise Killed
@@ -444,7 +447,7 @@ class Simulation:
         for ghost in self.ghosts:
             self.run(ghost)
         for _ in range(MOST_DRAIN_ROUNDS):
-            self.clock.turn(seconds(RETRY.max_backoff))
+            self.clock.turn(DRAIN_SECONDS)
             launched = len(self.contents)
             self.tick()
             for run in self.queue:

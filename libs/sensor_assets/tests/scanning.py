@@ -1,7 +1,8 @@
 """One source, scanned and read as the monitor and the runs do it, on a real ledger."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from threading import Thread
 from typing import Any
 
 from sensor_assets import Item, ScanContext, Settings, Source
@@ -9,7 +10,27 @@ from sensor_assets.ledger import PostgresLedger
 
 from .location import settings
 
-NOW = datetime(2013, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+BUDGET_SECONDS = 30.0
+"""What an evaluation has for all its scans; the daemon gives up on it after 60."""
+
+
+def error_within(seconds: float, scanner: "Scanner") -> BaseException | None:
+    """Return the error that a scan ends with in that time, or None; a scan that hangs is left to itself."""
+    caught: list[BaseException] = []
+
+    def scan() -> None:
+        try:
+            scanner.scan()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test judges it
+            caught.append(error)
+
+    thread = Thread(target=scan, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return caught[0] if caught else None
 
 
 class Scanner:

@@ -30,7 +30,7 @@ def quick_runs(world: World) -> Iterator[None]:
 def test_a_daemon_killed_at_any_point_of_a_tick_loses_nothing_and_doubles_nothing(
     world: World, crash_point: str
 ) -> None:
-    before = world.status()
+    days, loose = world.seen("day_files"), world.seen("loose_files")
     runs, batches = len(world.runs()), len(world.batches())
     month = 1 + CRASH_POINTS.index(crash_point)
     in_days = {f"2013-{month:02}-01.csv": f"a {crash_point}", f"2013-{month:02}-02.csv": f"b {crash_point}"}
@@ -39,8 +39,7 @@ def test_a_daemon_killed_at_any_point_of_a_tick_loses_nothing_and_doubles_nothin
     world.drop("loose", in_loose)
 
     assert world.kill_daemon(crash_point) == -signal.SIGKILL
-    seen = {source: row["seen"] for source, row in before.items()}
-    world.settle({"day_files": seen.get("day_files", 0) + 2, "loose_files": seen.get("loose_files", 0) + 1})
+    world.settle({"day_files": days + 2, "loose_files": loose + 1})
 
     assert [row for row in world.rows("days") if row[0] in in_days] == sorted(in_days.items())
     assert [row for row in world.rows("loose") if row[0] in in_loose] == sorted(in_loose.items())
@@ -53,7 +52,7 @@ def test_a_daemon_killed_at_any_point_of_a_tick_loses_nothing_and_doubles_nothin
 def test_a_cursor_that_is_reset_or_rolled_back_loses_nothing_and_repeats_nothing(world: World) -> None:
     files = {"cursor-1.csv": "one", "cursor-2.csv": "two", "cursor-3.csv": "three"}
     world.rounds(1)
-    seen = world.status()["loose_files"]["seen"]
+    seen = world.seen("loose_files")
     oldest = cursor(world.instance, SENSOR)
     world.drop("loose", {"cursor-1.csv": "one"})
     world.settle({"loose_files": seen + 1})
@@ -133,7 +132,7 @@ def test_a_poisoned_item_is_found_by_halving_and_its_siblings_are_stored_once(wo
     files = {f"poison-{number}.csv": "poison" if number == 2 else "good" for number in range(4)}
     before = len(world.batches())
     world.drop("loose", files)
-    world.settle({"loose_files": world.status()["loose_files"]["seen"] + len(files)})
+    world.settle({"loose_files": world.seen("loose_files") + len(files)})
 
     stored = [row for row in world.rows("loose") if row[0] in files]
     assert stored == [(key, body) for key, body in files.items() if body == "good"]
@@ -144,7 +143,7 @@ def test_a_poisoned_item_is_found_by_halving_and_its_siblings_are_stored_once(wo
 
 @pytest.mark.usefixtures("quick_runs")
 def test_an_overwritten_file_rebuilds_its_partition_from_the_newest_version(world: World) -> None:
-    seen = world.status()["day_files"]["seen"]
+    seen = world.seen("day_files")
     world.drop("days", {"2013-12-24.csv": "first", "2013-12-24-late.csv": "late"})
     world.settle({"day_files": seen + 2})
     world.drop("days", {"2013-12-24.csv": "corrected"})

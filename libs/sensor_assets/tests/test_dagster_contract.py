@@ -40,7 +40,9 @@ def test_the_names_of_dagsters_tags_are_the_ones_that_the_library_writes_and_rea
 def test_the_declaration_survives_every_copy_that_dagster_makes_of_a_definition() -> None:
     declaration = declaration_of(read)
     assert declaration is not None
-    mapped = dg.Definitions(assets=[read], resources=RESOURCES).map_resolved_asset_specs(func=lambda spec: spec.merge_attributes(tags={"a": "b"}))
+    mapped = dg.Definitions(assets=[read], resources=RESOURCES).map_resolved_asset_specs(
+        func=lambda spec: spec.merge_attributes(tags={"a": "b"})
+    )
     copies = [
         read.with_attributes(group_names_by_key={read.key: "another"}),
         read.with_attributes(asset_key_replacements={read.key: dg.AssetKey(["prefix", "read"])}),

@@ -27,7 +27,7 @@ from sensor_assets._reconcile import RunOutcome, settle
 from sensor_assets._runs import RunReport
 from sensor_assets._runtime import Runtime
 from sensor_assets._state import BatchRecord
-from sensor_assets.ledger import Emission, PostgresLedger, ScanSupersededError, _postgres, head, migrate
+from sensor_assets.ledger import Emission, PostgresLedger, ScanSupersededError, _postgres, migrate
 
 from .conftest import LedgerSchema
 from .ledger_crashes import (
@@ -73,7 +73,7 @@ def test_two_evaluators_at_once_answer_the_same_run_keys(ledger_schema: LedgerSc
             assert answers[0].epoch == answers[1].epoch > epoch
             epoch = answers[0].epoch
             for batch in answers[0].batches:
-                first.finish(CONSUMER, batch.id, "run", [], NOW)
+                first.finish(CONSUMER, batch.id, "run", rejected=[], gone=[], now=NOW)
     _assert_each_arrival_is_in_one_batch(ledger_schema, 100)
     first.close()
     second.close()
@@ -185,7 +185,7 @@ Work = Callable[[PostgresLedger, list[BatchRecord]], object]
 
 def _finish(ledger: PostgresLedger, batches: list[BatchRecord]) -> None:
     rejected = ledger.batch_items(batches[0])[0]
-    ledger.finish(CONSUMER, batches[0].id, "run", [(rejected, "broken")], NOW)
+    ledger.finish(CONSUMER, batches[0].id, "run", rejected=[(rejected, "broken")], gone=[], now=NOW)
 
 
 def _settle(outcome: RunOutcome, *, batch: int, retry: Retry) -> Work:
@@ -272,7 +272,7 @@ def _goes_on_to_a_good_end(schema: LedgerSchema, ledger: PostgresLedger) -> None
             epoch = emit(ledger, epoch, new_id=identities(1000 * (epoch + 1))).epoch
             flying = ledger.launched([CONSUMER], MONITOR, epoch)
             for batch in flying:
-                ledger.finish(CONSUMER, batch.id, "run", [], NOW)
+                ledger.finish(CONSUMER, batch.id, "run", rejected=[], gone=[], now=NOW)
             left = bool(flying)
         states = {row["state"] for row in database.execute("select state from batch")}
     assert states <= {"done", "split", "quarantined"}
@@ -344,14 +344,18 @@ def test_migrating_twice_changes_nothing(new_schema: Callable[[str], str]) -> No
     ledger.close()
 
 
-def test_migrating_at_once_in_several_processes_works_in_each(new_schema: Callable[[str], str]) -> None:
+def test_migrating_at_once_in_several_processes_works_in_each(
+    migrated: LedgerSchema, new_schema: Callable[[str], str]
+) -> None:
     url = new_schema("at_once")
     children = [_start_in_child(lambda: migrate(url, "at_once")) for _ in range(4)]
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0, 0]
-    assert _revision(url, "at_once") == head()
+    assert _revision(url, "at_once") == _revision(migrated.url, migrated.schema)
 
 
-def test_a_migration_killed_anywhere_is_completed_by_the_next(postgres: Any, new_schema: Callable[[str], str]) -> None:
+def test_a_migration_killed_anywhere_is_completed_by_the_next(
+    postgres: Any, migrated: LedgerSchema, new_schema: Callable[[str], str]
+) -> None:
     url = new_schema("half")
 
     def migrate_armed(arm: Arm) -> None:
@@ -360,7 +364,7 @@ def test_a_migration_killed_anywhere_is_completed_by_the_next(postgres: Any, new
 
     for _ in killed_everywhere(migrate_armed):
         migrate(url, "half")
-        assert _revision(url, "half") == head()
+        assert _revision(url, "half") == _revision(migrated.url, migrated.schema)
         ledger = PostgresLedger(url, "half")
         assert record(ledger, items(1)) == 1
         ledger.close()
@@ -524,10 +528,10 @@ def test_the_status_counts_every_item_once(ledger: PostgresLedger) -> None:
     assert row() == {"seen": 9, "waiting": 9, "in_flight": 0, "done": 0, "quarantined": 0}
     batches = emit(ledger, 0, new_id=identities()).batches
     assert row() == {"seen": 9, "waiting": 3, "in_flight": 6, "done": 0, "quarantined": 0}
-    ledger.finish(CONSUMER, batches[0].id, "run", [], NOW)
+    ledger.finish(CONSUMER, batches[0].id, "run", rejected=[], gone=[], now=NOW)
     assert row() == {"seen": 9, "waiting": 3, "in_flight": 4, "done": 2, "quarantined": 0}
     bad = ledger.batch_items(batches[1])[0]
-    ledger.finish(CONSUMER, batches[1].id, "run", [(bad, "broken")], NOW)
+    ledger.finish(CONSUMER, batches[1].id, "run", rejected=[(bad, "broken")], gone=[], now=NOW)
     assert row() == {"seen": 9, "waiting": 3, "in_flight": 2, "done": 3, "quarantined": 1}
     _settle("vanished", batch=2, retry=Retry())(ledger, list(batches))
     assert row() == {"seen": 9, "waiting": 5, "in_flight": 0, "done": 3, "quarantined": 1}
@@ -540,7 +544,7 @@ def test_the_status_counts_an_item_that_another_run_rejected_once(ledger: Postgr
     batches = emit(ledger, 0, new_id=identities()).batches
     newest = ledger.newest_items(CONSUMER, [source_of(ledger).id])
     rejected = [(item, "broken") for item in newest if item.arrival in (1, 3, 9)]
-    ledger.finish(CONSUMER, batches[0].id, "run", rejected, NOW)
+    ledger.finish(CONSUMER, batches[0].id, "run", rejected=rejected, gone=[], now=NOW)
     (row,) = ledger.status()
     assert row["done"] == 1
     assert row["done"] + row["waiting"] + row["in_flight"] + row["quarantined"] == row["seen"]
@@ -551,7 +555,7 @@ def test_an_item_in_quarantine_is_left_out_and_its_next_version_is_not(ledger: P
     record(ledger, items(2))
     (batch,) = emit(ledger, 0, new_id=identities()).batches
     bad, good = ledger.batch_items(batch)
-    ledger.finish(CONSUMER, batch.id, "run", [(bad, "broken")], NOW)
+    ledger.finish(CONSUMER, batch.id, "run", rejected=[(bad, "broken")], gone=[], now=NOW)
     source_id = source_of(ledger).id
     assert ledger.newest_items(CONSUMER, [source_id]) == [good]
     assert ledger.newest_items("another consumer", [source_id]) == [bad, good]
@@ -652,7 +656,7 @@ def test_an_evaluation_without_news_costs_few_statements(
         assert len(answer.cursor.dump()) <= MAX_BYTES
         cursor = answer.cursor
         for batch in answer.batches:
-            ledger.finish(batch.consumer, batch.id, "run", [], runtime.clock.now())
+            ledger.finish(batch.consumer, batch.id, "run", rejected=[], gone=[], now=runtime.clock.now())
 
     for _ in range(3):
         evaluate_once()

@@ -21,7 +21,9 @@ def showing(*items: Item) -> FunctionSource:
 
 
 def test_what_the_function_yields_is_recorded_with_everything_it_says(ledger: PostgresLedger) -> None:
-    scanner = Scanner(ledger, showing(Item(key="a", version="1", partition="2013-01-01", size=7, metadata={"wind": 3.5})))
+    scanner = Scanner(
+        ledger, showing(Item(key="a", version="1", partition="2013-01-01", size=7, metadata={"wind": 3.5}))
+    )
     assert scanner.scan() == 1
     [item] = scanner.items()
     assert (item.source, item.partition, item.size, item.metadata) == ("shown", "2013-01-01", 7, {"wind": 3.5})

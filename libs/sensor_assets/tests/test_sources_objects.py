@@ -16,16 +16,13 @@ import obstore
 import pytest
 from obstore.store import LocalStore, ObjectStore, S3Store
 from sensor_assets import ItemChanged, ItemGone, ObjectSource, SourceError
-from sensor_assets._decide import Policy, decide
 from sensor_assets._batching import Batching
+from sensor_assets._decide import Policy, decide
 from sensor_assets._partitions import NoPartitions
 from sensor_assets._state import Arrival, ConsumerState
 from sensor_assets.ledger import PostgresLedger
 
-from .scanning import NOW, Scanner
-
-BUDGET_SECONDS = 30.0
-"""What an evaluation has for all its scans."""
+from .scanning import BUDGET_SECONDS, NOW, Scanner, error_within
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,12 @@ def s3_credentials(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 
 
 @pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The environment of a location that reads S3, and an empty bucket."""
     s3_credentials(monkeypatch, s3_server)
     httpx.post(f"{s3_server}/moto-api/reset").raise_for_status()
     httpx.put(f"{s3_server}/bucket").raise_for_status()
-    yield s3_server
+    return s3_server
 
 
 @pytest.fixture(params=["directory", "s3"])
@@ -205,7 +202,9 @@ def test_a_key_that_names_no_day_is_set_aside_with_its_reason(place: Place, ledg
 
 
 def test_a_directory_that_does_not_exist_is_named(tmp_path: Path, ledger: PostgresLedger) -> None:
-    with pytest.raises(SourceError, match=f"source 'objects' cannot read file://{tmp_path}/none: .*Check that it exists"):
+    with pytest.raises(
+        SourceError, match=f"source 'objects' cannot read file://{tmp_path}/none: .*Check that it exists"
+    ):
         scanner(ledger, f"file://{tmp_path}/none").scan()
 
 
@@ -218,7 +217,9 @@ def test_a_bucket_that_does_not_exist_is_named(ledger: PostgresLedger) -> None:
 def test_a_bucket_that_refuses_is_named(s3: str, monkeypatch: pytest.MonkeyPatch, ledger: PostgresLedger) -> None:
     httpx.post(f"{s3}/moto-api/reset-auth", content=b"0").raise_for_status()
     try:
-        with pytest.raises(SourceError, match=r"(?s)cannot read s3://bucket/landing: .*InvalidAccessKeyId.*may list and read"):
+        with pytest.raises(
+            SourceError, match=r"(?s)cannot read s3://bucket/landing: .*InvalidAccessKeyId.*may list and read"
+        ):
             scanner(ledger, "s3://bucket/landing").scan()
     finally:
         httpx.post(f"{s3}/moto-api/reset-auth", content=b"inf").raise_for_status()
@@ -242,11 +243,20 @@ def test_a_directory_that_refuses_is_named(tmp_path: Path, ledger: PostgresLedge
         scanner(ledger, f"file://{closed}").scan()
 
 
-def test_a_store_that_cannot_be_reached_fails_before_the_evaluation_has_used_up_its_time(
+def test_a_store_that_is_not_there_fails_before_the_evaluation_has_used_up_its_time(
     monkeypatch: pytest.MonkeyPatch, ledger: PostgresLedger
 ) -> None:
     s3_credentials(monkeypatch, f"http://127.0.0.1:{free_port()}")
-    begin = time.monotonic()
-    with pytest.raises(SourceError, match="cannot read s3://bucket/landing"):
-        scanner(ledger, "s3://bucket/landing").scan()
-    assert time.monotonic() - begin < BUDGET_SECONDS
+    error = error_within(BUDGET_SECONDS, scanner(ledger, "s3://bucket/landing"))
+    assert isinstance(error, SourceError)
+    assert "cannot read s3://bucket/landing" in str(error)
+
+
+@pytest.mark.xfail(reason="obstore tries for 180 s when nobody tells it otherwise", raises=AssertionError)
+def test_a_store_that_never_answers_fails_before_the_evaluation_has_used_up_its_time(
+    monkeypatch: pytest.MonkeyPatch, ledger: PostgresLedger
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        s3_credentials(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        error = error_within(BUDGET_SECONDS, scanner(ledger, "s3://bucket/landing"))
+    assert isinstance(error, SourceError)

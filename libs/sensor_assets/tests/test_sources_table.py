@@ -1,6 +1,7 @@
 """Tables of a real Postgres, with transactions that commit in another order than they began."""
 
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,7 @@ from sensor_assets import SourceError, TableSource
 from sensor_assets.ledger import PostgresLedger
 from tenancy.local.postgres import Postgres
 
-from .scanning import Scanner
+from .scanning import BUDGET_SECONDS, Scanner, error_within
 
 TABLE = """
 create table planes (
@@ -32,7 +33,7 @@ TRANSACTIONS = 25
 
 
 @pytest.fixture
-def outside(postgres: Postgres) -> Iterator[str]:
+def outside(postgres: Postgres) -> str:
     """Return the URL of an empty database with the table of planes."""
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute("drop database if exists outside with (force)")
@@ -40,7 +41,7 @@ def outside(postgres: Postgres) -> Iterator[str]:
     url = postgres.url("outside")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(TABLE)
-    yield url
+    return url
 
 
 @pytest.fixture
@@ -60,7 +61,9 @@ def put(connection: psycopg.Connection, *tailnums: str, seats: int = 1) -> None:
 
 
 def put_many(connection: psycopg.Connection, number: int) -> None:
-    connection.execute("insert into planes (tailnum, seats) select 'N' || i, i from generate_series(1, %s) i", (number,))
+    connection.execute(
+        "insert into planes (tailnum, seats) select 'N' || i, i from generate_series(1, %s) i", (number,)
+    )
 
 
 def test_a_row_is_seen_when_it_appears_and_again_when_it_changes(planes: Scanner, outside: str) -> None:
@@ -163,7 +166,9 @@ def test_a_numeric_key_in_another_schema_is_found_again(outside: str, ledger: Po
     with psycopg.connect(outside, autocommit=True) as connection:
         connection.execute("create schema stock")
         connection.execute("create table stock.parts (id bigint primary key, xact bigint not null)")
-        connection.execute("insert into stock.parts select i, pg_current_xact_id()::text::bigint from generate_series(9, 11) i")
+        connection.execute(
+            "insert into stock.parts select i, pg_current_xact_id()::text::bigint from generate_series(9, 11) i"
+        )
     scanner = Scanner(ledger, TableSource("parts", url=outside, table="stock.parts", key="id", version="xact"))
     scanner.scan()
     assert scanner.keys() == ["10", "11", "9"]
@@ -201,7 +206,9 @@ def no_column(outside: str) -> TableSource:
 
 
 def no_database(outside: str) -> TableSource:
-    return TableSource("planes", url=outside.replace("/outside", "/inside"), table="planes", key="tailnum", version="changed")
+    return TableSource(
+        "planes", url=outside.replace("/outside", "/inside"), table="planes", key="tailnum", version="changed"
+    )
 
 
 def no_server(outside: str) -> TableSource:
@@ -260,3 +267,24 @@ def test_a_connection_that_the_server_ended_is_made_anew(planes: Scanner, outsid
         )
         put(connection, "N2")
         assert planes.scan() == 1
+
+
+@pytest.mark.xfail(reason="the connection has no lock_timeout and no statement_timeout", raises=AssertionError)
+def test_a_table_that_somebody_holds_locked_fails_before_the_evaluation_has_used_up_its_time(
+    planes: Scanner, outside: str
+) -> None:
+    with psycopg.connect(outside) as connection:
+        connection.execute("lock table planes in access exclusive mode")
+        error = error_within(BUDGET_SECONDS, planes)
+    assert isinstance(error, SourceError)
+
+
+@pytest.mark.xfail(reason="the connection has no connect_timeout", raises=AssertionError)
+def test_a_database_that_never_answers_fails_before_the_evaluation_has_used_up_its_time(
+    ledger: PostgresLedger,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/x"
+        scanner = Scanner(ledger, TableSource("planes", url=url, table="planes", key="tailnum", version="changed"))
+        error = error_within(BUDGET_SECONDS, scanner)
+    assert isinstance(error, SourceError)

@@ -101,10 +101,10 @@ class World:
         assert len(self.runs()) == before
 
     def _settled(self, arrivals: Mapping[str, int]) -> bool:
-        status = self.status()
-        if any(status.get(source, {}).get("seen", 0) < number for source, number in arrivals.items()):
+        if any(self.seen(source) < number for source, number in arrivals.items()):
             return False
-        return not any(row["waiting"] or row["in_flight"] for row in status.values()) and not self.open_runs()
+        busy = any(row["waiting"] or row["in_flight"] for row in self.status().values())
+        return not busy and not self.open_runs()
 
     def rounds(self, number: int) -> None:
         """Let every sensor be evaluated that many times."""
@@ -121,6 +121,10 @@ class World:
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the ledger's own count of each source."""
         return {row["source"]: row for row in self.ledger.execute("select * from source_status")}
+
+    def seen(self, source: str) -> int:
+        """Return how many versions the ledger has recorded of a source."""
+        return int(self.status().get(source, {"seen": 0})["seen"])
 
     def batches(self) -> list[dict[str, Any]]:
         """Return the ledger's batches in the order in which they were cut."""
@@ -171,7 +175,7 @@ def running_world(postgres: Postgres, directory: Path, name: str) -> Generator[W
     try:
         socket = str(directory / "code.sock")
         with (
-            psycopg.connect(
+            psycopg.Connection[DictRow].connect(
                 ledger_url, options="-c search_path=tested", autocommit=True, row_factory=dict_row
             ) as ledger,
             _code_server(socket, directory / "code.log"),

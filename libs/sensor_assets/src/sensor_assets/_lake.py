@@ -1,6 +1,7 @@
 """A sink that writes whole Parquet files to the paths that it is told."""
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import obstore
 from obstore.store import ObjectStore, from_url
+
+from sensor_assets._batch import Batch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,6 +53,20 @@ class Lake(dg.ConfigurableResource[None]):
             return pl.read_parquet(io.BytesIO(obstore.get(self._store, path).bytes()))
         except FileNotFoundError:
             return None
+
+    def append(self, directory: str, batch: Batch, frame: "pl.DataFrame") -> str:
+        """Add a batch's rows to a directory as a file named after the batch, and return its URL.
+
+        A repeated attempt writes the same file again; what batches that were halved may have left is removed.
+        """
+        for replaced in batch.replaces:
+            self.delete(f"{directory}/{replaced}.parquet")
+        return self.write(f"{directory}/{batch.id}.parquet", frame)
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        with suppress(FileNotFoundError):
+            obstore.delete(self._store, path)
 
     def list(self, prefix: str) -> list[LakeFile]:
         """Return the files below a path, in order of path."""

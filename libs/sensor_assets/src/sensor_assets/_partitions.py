@@ -91,6 +91,9 @@ class TimePartitions:
         if partition is None:
             raise Unplaceable("the item names no date")
         moment = self._moment(partition)
+        # The ledger finds a partition's items by comparing texts: a moment is written in full and without an offset.
+        if partition not in {_iso(moment), moment.replace(tzinfo=None).isoformat()}:
+            raise Unplaceable(f"'{partition}' is to be written as {_iso(moment)}, in the time zone of the asset")
         start, end = self._definition.start, self._definition.end
         if moment < start:
             raise Unplaceable(f"{partition} lies before the asset's first partition ({start:%Y-%m-%d %H:%M})")

@@ -1,6 +1,7 @@
 """What a run does around the function of a sensor asset: find its batch, call, mark it done."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from inspect import isgenerator
 from typing import Any
 
@@ -20,6 +21,8 @@ ATTEMPT_TAG = "sensor_assets/attempt"
 # A changed item's newer version is recorded by the next scan; a run waits for it this often before it gives up.
 CHANGED_RETRIES = 5
 
+RETRY_NUMBER_TAG = "dagster/retry_number"
+
 Call = Callable[[Batch], Any]
 
 
@@ -33,27 +36,22 @@ def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: De
     record = _record(context, runtime)
     partitions = tuple(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else ()
     with runtime.ledger.exclusive(context.asset_key.to_user_string(), _lanes(consumer, record, partitions)):
-        if record is not None:
-            record = runtime.ledger.batch(record.id) or record
-            if record.state == "done" and not _asked_again(context):
-                context.log.info(f"batch {record.id} is already done; this run has nothing to do")
-                return
-        gone: set[str] = set()
-        while True:
-            batch = _batch(context, runtime, consumer, record, partitions, gone)
-            try:
-                results = _results(call(batch))
-                break
-            except ItemGone as error:
-                context.log.warning(f"{error}; the run goes on without it")
-                gone.add(error.key)
-            except ItemChanged as error:
-                _wait_for_newer(context, runtime, consumer, error)
+        record = _record(context, runtime)
+        if record is not None and (reason := _nothing_to_do(context, record)):
+            context.log.info(reason)
+            return
+        work = _Work(context=context, runtime=runtime, consumer=consumer, record=record, partitions=partitions)
+        batch, results = work.call(call)
         summary = _summary(batch, record)
         for result in results:
             yield _enriched(result, summary)
         runtime.ledger.finish(
-            consumer.name, record.id if record else None, context.run.run_id, batch.rejections, runtime.clock.now()
+            consumer.name,
+            record.id if record else None,
+            context.run.run_id,
+            rejected=batch.rejections,
+            gone=work.gone,
+            now=runtime.clock.now(),
         )
         for item, reason in batch.rejections:
             context.log.warning(f"quarantined {item.source}:{item.key} ({item.version}): {reason}")
@@ -73,68 +71,104 @@ def _record(context: dg.AssetExecutionContext, runtime: Runtime) -> BatchRecord 
     return record
 
 
-def _asked_again(context: dg.AssetExecutionContext) -> bool:
-    """Tell whether a person re-executed the run, who then wants the work done once more."""
-    return context.run.parent_run_id is not None
+def _nothing_to_do(context: dg.AssetExecutionContext, record: BatchRecord) -> str | None:
+    """Say why the run has nothing to do: its batch was settled by another run."""
+    if record.state == "split":
+        return f"batch {record.id} kept failing and was halved; its halves have runs of their own"
+    # A person who re-executes the run of a settled batch wants the work done once more; Dagster's own retry does not.
+    by_hand = context.run.parent_run_id is not None and RETRY_NUMBER_TAG not in context.run.tags
+    if record.state in ("done", "quarantined") and not by_hand:
+        return f"batch {record.id} is already {record.state}; this run has nothing to do"
+    return None
 
 
 def _lanes(consumer: Consumer, record: BatchRecord | None, partitions: Sequence[str]) -> Sequence[str]:
+    """Return what the run needs for itself: its partitions, or the asset, or where batches are independent the batch.
+
+    The halves of a batch share the lane of the whole, so that a late run of the whole is over before they begin.
+    """
     if partitions:
         return partitions
     if consumer.max_in_flight is not None and record is not None:
-        return (record.id,)
+        return (record.replaces[0] if record.replaces else record.id,)
     return ("",)
 
 
-def _batch(
-    context: dg.AssetExecutionContext,
-    runtime: Runtime,
-    consumer: Consumer,
-    record: BatchRecord | None,
-    partitions: tuple[str, ...],
-    gone: set[str],
-) -> Batch:
-    ledger = runtime.ledger
-    names = [source.name for source in consumer.sources]
-    sources = [state.id for state in ledger.sources(names).values()]
-    # What a router sent elsewhere is no business of this asset, whoever launched the run.
-    route = next(name for name, outlet in consumer.outlets.items() if outlet.asset == context.asset_key)
-    placed = partitions_of(consumer.partitions_def, consumer.backfill_policy, _dynamic_keys(context.instance))
+@dataclass(kw_only=True)
+class _Work:
+    """One run's work on one batch, or on everything when nobody named a batch."""
 
-    def current(partition: str | None) -> list[Item]:
-        window = None if partition is None else placed.window(partition)
-        items = ledger.newest_items(consumer.name, sources, window=window, route=route)
-        return runtime.readable([item for item in items if item.key not in gone])
+    context: dg.AssetExecutionContext
+    runtime: Runtime
+    consumer: Consumer
+    record: BatchRecord | None
+    partitions: tuple[str, ...]
+    gone: list[Item] = field(default_factory=list[Item])
 
-    if record is not None:
-        items = [item for item in runtime.readable(ledger.batch_items(record)) if item.key not in gone]
-    elif partitions:
-        items = [item for partition in partitions for item in current(partition)]
-    else:
-        items = current(None)
-    tabular = any(runtime.clients[name].tabular for name in names)
-    return Batch(
-        id=record.id if record else context.run.run_id,
-        attempt=record.attempt if record else 0,
-        route=route if record is None else record.route,
-        items=tuple(items),
-        partitions=partitions,
-        load_current=current,
-        load_rows=runtime.rows if tabular else None,
-    )
+    def call(self, call: Call) -> tuple[Batch, list[Any]]:
+        """Call the function, again without an item that turns out to be gone."""
+        while True:
+            batch = self._batch()
+            if self.record is not None and not batch.items:
+                self.context.log.info("newer versions of everything in the batch have arrived; their batches follow")
+                return batch, []
+            try:
+                return batch, _results(call(batch))
+            except ItemGone as error:
+                self.context.log.warning(f"{error}; the run goes on without it")
+                self.gone.append(error.item)
+            except ItemChanged as error:
+                self._wait_for_newer(error)
 
+    def _batch(self) -> Batch:
+        record, ledger = self.record, self.runtime.ledger
+        names = [source.name for source in self.consumer.sources]
+        if record is not None:
+            items = self._present(ledger.batch_items(record))
+        elif self.partitions:
+            items = [item for partition in self.partitions for item in self._current(partition)]
+        else:
+            items = self._current(None)
+        return Batch(
+            id=record.id if record else self.context.run.run_id,
+            attempt=record.attempt if record else 0,
+            route=record.route if record else self._route,
+            replaces=record.replaces if record else (),
+            items=tuple(items),
+            partitions=self.partitions,
+            load_current=self._current,
+            load_rows=self.runtime.rows if any(self.runtime.clients[name].tabular for name in names) else None,
+        )
 
-def _dynamic_keys(instance: dg.DagsterInstance) -> Callable[[str], Sequence[str]]:
-    return instance.get_dynamic_partitions
+    @property
+    def _route(self) -> str | None:
+        """The route of this asset: what a router sent elsewhere is not its business, whoever launched the run."""
+        outlets = self.consumer.outlets
+        return next(route for route, outlet in outlets.items() if outlet.asset == self.context.asset_key)
 
+    def _current(self, partition: str | None) -> list[Item]:
+        ledger, consumer = self.runtime.ledger, self.consumer
+        placed = partitions_of(
+            consumer.partitions_def, consumer.backfill_policy, self.context.instance.get_dynamic_partitions
+        )
+        return self._present(
+            ledger.newest_items(
+                consumer.name,
+                [state.id for state in ledger.sources([source.name for source in consumer.sources]).values()],
+                window=None if partition is None else placed.window(partition),
+                route=self._route,
+                batch_id=self.record.id if self.record else None,
+            )
+        )
 
-def _wait_for_newer(
-    context: dg.AssetExecutionContext, runtime: Runtime, consumer: Consumer, error: ItemChanged
-) -> None:
-    """Repeat the step once the next scan has recorded the newer version, which then takes the older one's place."""
-    pause = max(source.interval(runtime.settings) for source in consumer.sources)
-    context.log.info(f"{error}; repeating in {pause:.0f} s, when the newer version is recorded")
-    raise dg.RetryRequested(max_retries=CHANGED_RETRIES, seconds_to_wait=pause) from error
+    def _present(self, items: Sequence[Item]) -> list[Item]:
+        return self.runtime.readable([item for item in items if item not in self.gone])
+
+    def _wait_for_newer(self, error: ItemChanged) -> None:
+        """Repeat the step once the next scan has recorded the newer version, which then takes the older one's place."""
+        pause = max(source.interval(self.runtime.settings) for source in self.consumer.sources)
+        self.context.log.info(f"{error}; repeating in {pause:.0f} s, when the newer version is recorded")
+        raise dg.RetryRequested(max_retries=CHANGED_RETRIES, seconds_to_wait=pause) from error
 
 
 def _results(result: Any) -> list[Any]:

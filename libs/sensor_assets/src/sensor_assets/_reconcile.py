@@ -69,6 +69,7 @@ def _child(batch: BatchRecord, numbered: list[tuple[int, int]], identity: str) -
         consumer=batch.consumer,
         route=batch.route,
         partitions=batch.partitions,
+        replaces=(*batch.replaces, batch.id),
         slices=slices,
         bytes=batch.bytes // 2,
     )

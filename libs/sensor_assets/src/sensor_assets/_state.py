@@ -23,7 +23,8 @@ class Arrival:
 class BatchRecord:
     """A batch as the ledger holds it.
 
-    `slices` maps a source id to the arrival numbers that the batch takes from that source's log.
+    `slices` maps a source id to the arrival numbers that the batch takes from that source's log. `replaces` are the
+    batches that were halved on the way to this one, the first of them first.
     """
 
     id: str
@@ -31,6 +32,7 @@ class BatchRecord:
     state: BatchState = "waiting"
     route: str | None = None
     partitions: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
     slices: Mapping[int, tuple[int, ...]]
     bytes: int = 0
     attempt: int = 0

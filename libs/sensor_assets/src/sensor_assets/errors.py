@@ -1,5 +1,10 @@
 """Errors that a user of the library can cause or meet."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sensor_assets._items import Item
+
 
 class SensorAssetsError(Exception):
     """Base of every error that this library raises on purpose."""
@@ -24,9 +29,9 @@ class SourceError(SensorAssetsError):
 class ItemError(SensorAssetsError):
     """Base of what can be wrong with a recorded item when a run reads it."""
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, item: "Item", message: str) -> None:
         super().__init__(message)
-        self.key = key
+        self.item = item
 
 
 class ItemChanged(ItemError):  # noqa: N818 - reads as what happened

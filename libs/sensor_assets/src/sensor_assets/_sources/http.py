@@ -160,11 +160,11 @@ class HttpClient(SourceClient):
         except httpx.HTTPError as error:
             raise SourceError(f"source '{self._source.name}' cannot reach {url}: {error!r}") from error
         if response.status_code in HTTP_GONE:
-            raise ItemGone(item.key, f"{url} answered {response.status_code} after it was recorded")
+            raise ItemGone(item, f"{url} answered {response.status_code} after it was recorded")
         if not response.is_success:
             raise SourceError(f"source '{self._source.name}': {url} answered {response.status_code}")
         if _version(response) != item.version:
-            raise ItemChanged(item.key, f"{url} changed after it was recorded as version {item.version}")
+            raise ItemChanged(item, f"{url} changed after it was recorded as version {item.version}")
         return response.content
 
 

@@ -110,12 +110,12 @@ class ObjectClient(SourceClient):
         try:
             got = obstore.get(self._opened(), item.key, options=_condition(item))
             if _version(got.meta) != item.version:
-                raise ItemChanged(item.key, self._changed(item))
+                raise ItemChanged(item, self._changed(item))
             return bytes(got.bytes())
         except PreconditionError as error:
-            raise ItemChanged(item.key, self._changed(item)) from error
+            raise ItemChanged(item, self._changed(item)) from error
         except FileNotFoundError as error:
-            raise ItemGone(item.key, f"{self._url}/{item.key} was deleted after it was recorded") from error
+            raise ItemGone(item, f"{self._url}/{item.key} was deleted after it was recorded") from error
         except (BaseError, OSError) as error:
             raise self._failed(error) from error
 

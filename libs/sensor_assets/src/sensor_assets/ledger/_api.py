@@ -112,8 +112,11 @@ class Ledger(Protocol):
         *,
         window: tuple[str, str | None] | None = None,
         route: str | None = None,
+        batch_id: str | None = None,
     ) -> list[Item]:
-        """Return the newest version of every key, in order of arrival, without those quarantined for the consumer.
+        """Return the newest version of every key, in order of arrival, as far as it may be processed.
+
+        Left out is what is quarantined, what is gone, and what is in another batch than `batch_id` that is failing.
 
         `window` narrows to partitions from (inclusive) to (exclusive), or to one partition with (name, None); `route`
         to what a router has sent there.
@@ -125,9 +128,16 @@ class Ledger(Protocol):
         ...
 
     def finish(
-        self, consumer: str, batch_id: str | None, run_id: str, rejections: Sequence[Rejection], now: datetime
+        self,
+        consumer: str,
+        batch_id: str | None,
+        run_id: str,
+        *,
+        rejected: Sequence[Rejection],
+        gone: Sequence[Item],
+        now: datetime,
     ) -> None:
-        """Mark a batch done and quarantine what it rejected, in one commit."""
+        """Mark a batch done, quarantine what it rejected and note what it did not find any more, in one commit."""
         ...
 
     def status(self) -> list[dict[str, Any]]:

@@ -9,13 +9,14 @@ from threading import Lock
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from sensor_assets._items import Item
 from sensor_assets._reconcile import Settlement
-from sensor_assets._state import Arrival, BatchRecord, ConsumerState, SourceState
+from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets.errors import LedgerError
 from sensor_assets.ledger import _sql
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
@@ -82,7 +83,9 @@ class PostgresLedger:
             return (
                 f"the ledger in schema '{self._schema}' is not migrated for this version: run `sensor-assets migrate`"
             )
-        return f"the ledger's database cannot be reached: {error}"
+        where = conninfo_to_dict(self._url)
+        where.pop("password", None)
+        return f"the ledger's database cannot be reached ({make_conninfo('', **where)}): {error}"
 
     def close(self) -> None:
         if self._pool is not None:
@@ -135,6 +138,7 @@ class PostgresLedger:
         names = [consumer.name for consumer in consumers]
         with self._transaction() as connection:
             current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
+            positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
             rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}).fetchall()
             unfinished = _batches(rows)
             if current > epoch:
@@ -144,7 +148,7 @@ class PostgresLedger:
                 return Emission(epoch=current, batches=tuple(again), repeated=True)
             # A ledger behind the cursor was restored from a backup: go on from what Dagster has taken.
             following = max(current, epoch) + 1
-            emitted, held = _decide_all(connection, monitor, following, consumers, unfinished, decide, now)
+            emitted, held = _decide_all(connection, monitor, following, consumers, positions, unfinished, decide, now)
             if emitted or current < epoch:
                 reached = following if emitted else epoch
                 connection.execute(_sql.SET_EPOCH, {"monitor": monitor, "epoch": reached})
@@ -213,9 +217,11 @@ class PostgresLedger:
         *,
         window: tuple[str, str | None] | None = None,
         route: str | None = None,
+        batch_id: str | None = None,
     ) -> list[Item]:
         start, stop = window or (None, None)
-        values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop, "route": route}
+        values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop}
+        values |= {"route": route, "batch": batch_id}
         with self._transaction() as connection:
             return [_item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
 
@@ -232,16 +238,24 @@ class PostgresLedger:
             yield
 
     def finish(
-        self, consumer: str, batch_id: str | None, run_id: str, rejections: Sequence[Rejection], now: datetime
+        self,
+        consumer: str,
+        batch_id: str | None,
+        run_id: str,
+        *,
+        rejected: Sequence[Rejection],
+        gone: Sequence[Item],
+        now: datetime,
     ) -> None:
         with self._transaction() as connection:
-            ids = {
-                state.name: state.id for state in _sources(connection, [item.source for item, _ in rejections]).values()
-            }
-            for item, reason in rejections:
+            names = {item.source for item in (*gone, *(item for item, _ in rejected))}
+            ids = {name: state.id for name, state in _sources(connection, list(names)).items()} if names else {}
+            for item, reason in rejected:
                 _quarantine(connection, consumer, ids[item.source], item.arrival, reason, batch_id, now)
+            for item in gone:
+                connection.execute(_sql.GONE, {"source": ids[item.source], "arrival": item.arrival, "now": now})
             if batch_id is not None:
-                values = {"batch": batch_id, "run": run_id, "rejected": len(rejections), "now": now}
+                values = {"batch": batch_id, "run": run_id, "rejected": len(rejected), "now": now}
                 connection.execute(_sql.FINISH, values)
 
     def status(self) -> list[dict[str, Any]]:
@@ -254,30 +268,28 @@ def _decide_all(
     monitor: str,
     epoch: int,
     consumers: Sequence[Following],
+    positions: Sequence[DictRow],
     unfinished: Sequence[BatchRecord],
     decide: Decide,
     now: datetime,
 ) -> tuple[list[BatchRecord], dict[str, str]]:
     """Let every consumer decide and write what it decided; the caller's transaction makes it one step."""
-    behind: dict[str, list[tuple[int, int]]] = {}
-    for row in connection.execute(_sql.BEHIND, {"consumers": [consumer.name for consumer in consumers]}):
-        behind.setdefault(row["consumer"], []).append((row["source_id"], row["arrival"]))
     emitted: list[BatchRecord] = []
     held: dict[str, str] = {}
     for consumer in consumers:
         mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
-        pending, more = _pending(connection, consumer, behind.get(consumer.name, []))
+        behind = [
+            (row["source_id"], row["arrival"])
+            for row in positions
+            if row["consumer"] == consumer.name and row["behind"]
+        ]
+        pending, more = _pending(connection, consumer, behind)
         decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
         if decision is None:
             continue
         if decision.held is not None:
             held[consumer.name] = decision.held
-        for misfit in decision.misfits:
-            _quarantine(connection, consumer.name, misfit.source_id, misfit.arrival, misfit.reason, None, now)
-        for source, arrival in decision.positions.items():
-            connection.execute(_sql.ADVANCE, {"consumer": consumer.name, "source": source, "arrival": arrival})
-        for batch in decision.cut:
-            _insert(connection, batch, now)
+        _write(connection, consumer.name, decision, now)
         for batch in (*mine, *decision.cut):
             if batch.id in decision.emit:
                 launched = replace(batch, state="emitted", attempt=batch.attempt + 1, epoch=epoch)
@@ -285,6 +297,15 @@ def _decide_all(
                 connection.execute(_sql.EMIT_BATCH, values)
                 emitted.append(launched)
     return emitted, held
+
+
+def _write(connection: Connection, consumer: str, decision: Decision, now: datetime) -> None:
+    for misfit in decision.misfits:
+        _quarantine(connection, consumer, misfit.source_id, misfit.arrival, misfit.reason, None, now)
+    for source, arrival in decision.positions.items():
+        connection.execute(_sql.ADVANCE, {"consumer": consumer, "source": source, "arrival": arrival})
+    for batch in decision.cut:
+        _insert(connection, batch, now)
 
 
 def _pending(
@@ -325,11 +346,9 @@ def _insert(connection: Connection, batch: BatchRecord, now: datetime) -> None:
             "state": batch.state,
             "route": batch.route,
             "partitions": list(batch.partitions),
+            "replaces": list(batch.replaces),
             "items": batch.items,
             "bytes": batch.bytes,
-            "attempt": batch.attempt,
-            "monitor": None,
-            "epoch": 0,
             "now": now,
         },
     )
@@ -386,7 +405,12 @@ def _batch(rows: Sequence[DictRow]) -> BatchRecord:
     slices = {
         row["source_id"]: tuple(row["arrivals"] or range(row["first_arrival"], row["last_arrival"] + 1)) for row in rows
     }
-    return BatchRecord(partitions=tuple(first["partitions"]), slices=slices, **{name: first[name] for name in names})
+    return BatchRecord(
+        partitions=tuple(first["partitions"]),
+        replaces=tuple(first["replaces"]),
+        slices=slices,
+        **{name: first[name] for name in names},
+    )
 
 
 def _item(row: DictRow) -> Item:

@@ -14,9 +14,11 @@ update source set scans = scans + 1 where id = %(source)s returning scans, posit
 """
 
 KNOWN = """
-select distinct on (key) key, version from item
-where source_id = %(source)s and (%(keys)s::text[] is null or key = any(%(keys)s::text[]))
-order by key, arrival desc
+select key, version from (
+    select distinct on (key) key, version, arrival from item
+    where source_id = %(source)s and (%(keys)s::text[] is null or key = any(%(keys)s::text[]))
+    order by key, arrival desc
+) i where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = i.arrival)
 """
 
 LOCK_SCAN = """
@@ -24,17 +26,23 @@ select 1 from source where id = %(source)s and scans = %(number)s for update
 """
 
 # An item is new when it differs from the newest recorded version of its key: a thing that returns to an earlier state
-# (same bytes, same ETag) has changed twice. Stale scans cannot disturb that, see LOCK_SCAN.
+# (same bytes, same ETag) has changed twice, and one that was gone has returned. Where a page shows several versions of
+# a key, oldest first, those after the newest recorded one are new. Stale scans cannot disturb that, see LOCK_SCAN.
 RECORD = """
 with incoming as (
     select * from unnest(%(keys)s::text[], %(versions)s::text[], %(sizes)s::bigint[], %(modified)s::timestamptz[],
                          %(partitions)s::text[], %(metadata)s::jsonb[])
              with ordinality as t (key, version, size, modified, partition, metadata, place)
+), compared as (
+    select i.*, max(i.place) filter (where i.version = newest.version) over (partition by i.key) as newest_place
+    from incoming i left join lateral (
+        select case when not exists (select 1 from gone g where g.source_id = k.source_id and g.arrival = k.arrival)
+                    then k.version end as version
+        from item k where k.source_id = %(source)s and k.key = i.key collate "C"
+        order by k.arrival desc limit 1) newest on true
 ), fresh as (
-    select i.*, row_number() over (order by i.place) as step from incoming i
-    where i.version is distinct from (
-        select k.version from item k where k.source_id = %(source)s and k.key = i.key collate "C"
-        order by k.arrival desc limit 1)
+    select c.*, row_number() over (order by c.place) as step from compared c
+    where c.newest_place is null or c.place > c.newest_place
 ), counted as (
     update source set arrivals = arrivals + (select count(*) from fresh), position = %(position)s
     where id = %(source)s returning arrivals - (select count(*) from fresh) as before
@@ -75,24 +83,27 @@ update monitor set epoch = %(epoch)s where name = %(monitor)s
 """
 
 OPEN_BATCHES = """
-select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.bytes, b.attempt, b.failures, b.not_before,
-       b.first_failed_at, b.epoch, b.monitor, l.source_id, l.first_arrival, l.last_arrival, l.arrivals
+select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.replaces::text[], b.bytes, b.attempt,
+       b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
+       l.source_id, l.first_arrival, l.last_arrival, l.arrivals
 from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
 where b.state in ('waiting', 'emitted') and c.name = any(%(consumers)s)
 order by b.sequence, l.source_id
 """
 
 ONE_BATCH = """
-select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.bytes, b.attempt, b.failures, b.not_before,
-       b.first_failed_at, b.epoch, b.monitor, l.source_id, l.first_arrival, l.last_arrival, l.arrivals
+select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.replaces::text[], b.bytes, b.attempt,
+       b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
+       l.source_id, l.first_arrival, l.last_arrival, l.arrivals
 from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
 where b.id = %(batch)s order by l.source_id
 """
 
-BEHIND = """
-select c.name as consumer, p.source_id, p.arrival
+# The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
+LOCK_POSITIONS = """
+select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind
 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
-where c.name = any(%(consumers)s) and s.arrivals > p.arrival
+where c.name = any(%(consumers)s) order by p.consumer_id, p.source_id for update of p
 """
 
 PENDING = """
@@ -104,9 +115,8 @@ where i.source_id = %(source)s and i.arrival > %(arrival)s order by i.arrival li
 
 INSERT_BATCH = """
 insert into batch
-    (id, consumer_id, state, route, partitions, items, bytes, attempt, failures, monitor, epoch, created_at)
-select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(items)s, %(bytes)s, %(attempt)s, 0, %(monitor)s, %(epoch)s,
-       %(now)s
+    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at)
+select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s
 from consumer c where c.name = %(consumer)s
 """
 
@@ -164,6 +174,8 @@ where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arriva
 order by i.source_id, i.arrival
 """  # noqa: S608
 
+# A batch that failed, or is half of one, may hold the item that is to blame: its items are left out of what others
+# rebuild until it is done, so that they do not fail with it.
 NEWEST_ITEMS = f"""
 select * from (
     select distinct on (i.source_id, i.key) i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition,
@@ -179,12 +191,23 @@ select * from (
       where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id
         and i.arrival between l.first_arrival and l.last_arrival
         and (l.arrivals is null or i.arrival = any(l.arrivals))))
+  and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
+  and not exists (
+      select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
+      where c.name = %(consumer)s and b.state in ('waiting', 'emitted') and (b.failures > 0 or b.replaces <> '{{}}')
+        and b.id is distinct from %(batch)s::uuid and l.source_id = i.source_id
+        and i.arrival between l.first_arrival and l.last_arrival
+        and (l.arrivals is null or i.arrival = any(l.arrivals)))
 order by i.source_id, i.arrival
 """  # noqa: S608
 
 FINISH = """
 update batch set state = 'done', finished_at = %(now)s, run_id = %(run)s, rejected = %(rejected)s, error = null
 where id = %(batch)s and state in ('waiting', 'emitted')
+"""
+
+GONE = """
+insert into gone (source_id, arrival, noticed_at) values (%(source)s, %(arrival)s, %(now)s) on conflict do nothing
 """
 
 LOCK_PARTITION = "select pg_advisory_lock(hashtextextended(current_schema() || '/' || %(name)s, 0))"

@@ -16,7 +16,7 @@ from tenancy.local.postgres import Postgres
 from tenancy.local.provision import DAGSTER
 from tenancy.register import Location
 
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 30
 """A run that was launched and has not begun after this long counts as failed. It covers a code server that is killed
 between taking a run and beginning it; a run that does begin later sees that it has been given up and does nothing."""
 
@@ -63,11 +63,16 @@ def _platform(max_concurrent_runs: int) -> dict[str, Any]:
             "QueuedRunCoordinator",
             max_concurrent_runs=max_concurrent_runs,
             dequeue_interval_seconds=1,
+            # Launching waits until the run's process has started, a second or two: not one run after the other.
+            dequeue_use_threads=True,
+            dequeue_num_workers=max_concurrent_runs,
             # A code server that is down comes back within seconds: its runs wait in the queue instead of failing.
             max_user_code_failure_retries=100,
             user_code_failure_retry_delay=2,
         ),
         "run_launcher": _class("tenancy.local.launcher", "LocalRunLauncher"),
+        # For runs that ask for it by the tag dagster/max_retries, as automation does; batches have their own attempts.
+        "run_retries": {"enabled": True, "max_retries": 0},
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": 5,

@@ -51,10 +51,10 @@ def routine(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.M
 def append(log: str, context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
     """Add the batch to a log, as a file named after it: a run that is repeated writes the same file again."""
     if batch.attempt == 0:
-        raise dg.Failure("launched by hand, this would append hours a second time; see `sensor-assets replay`")
+        raise dg.Failure("launched by hand, this would append every hour a second time: the log grows by the monitor only")
     rows = [{**item.metadata, "version": item.version} for item in batch.items]
     text = pl.DataFrame(rows, schema={**SCHEMA, "time_hour": pl.String})
     alerts = text.with_columns(pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%MZ", time_zone="UTC"))
-    url = lake.write(f"weather/{log}/{batch.id}.parquet", alerts.cast(SCHEMA))
+    url = lake.append(f"weather/{log}", batch, alerts.cast(SCHEMA))
     context.log.info("%s hours appended to the %s log", len(rows), log)
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows), "file": dg.MetadataValue.url(url)})

@@ -65,6 +65,7 @@ create table batch (
     state text not null check (state in ('waiting', 'emitted', 'done', 'split', 'quarantined')),
     route text,
     partitions text[] not null,
+    replaces uuid[] not null,
     items integer not null,
     rejected integer not null default 0,
     bytes bigint not null,
@@ -82,6 +83,8 @@ create table batch (
 create index batch_open on batch (consumer_id, sequence) where state in ('waiting', 'emitted');
 create index batch_finished on batch (consumer_id, finished_at) where state = 'done';
 
+comment on column batch.replaces is 'The batches that were halved on the way to this one, the first of them first';
+
 create table slice (
     batch_id uuid not null references batch on delete cascade,
     source_id integer not null,
@@ -91,6 +94,15 @@ create table slice (
     primary key (batch_id, source_id)
 );
 comment on column slice.arrivals is 'The numbers taken, or null for all from first to last';
+
+create table gone (
+    source_id integer not null,
+    arrival bigint not null,
+    noticed_at timestamptz not null,
+    primary key (source_id, arrival)
+);
+comment on table gone is
+    'Arrivals that a run did not find any more; when the thing returns it is new, even with the same version';
 
 create table quarantine (
     source_id integer not null,
@@ -112,7 +124,7 @@ with follows as (
            s.failures = 0 as healthy, s.error
     from consumer_position p join source s on s.id = p.source_id join consumer c on c.id = p.consumer_id
 ), open_slices as (
-    select b.consumer_id, l.source_id, b.state, b.created_at, l.first_arrival,
+    select b.consumer_id, l.source_id, b.state, l.first_arrival, l.last_arrival, l.arrivals,
            coalesce(cardinality(l.arrivals), l.last_arrival - l.first_arrival + 1) as items
     from batch b join slice l on l.batch_id = b.id where b.state in ('waiting', 'emitted')
 ), counted as (
@@ -122,7 +134,11 @@ with follows as (
            coalesce((select sum(o.items) from open_slices o where o.consumer_id = f.consumer_id
                      and o.source_id = f.source_id and o.state = 'emitted'), 0) as in_flight,
            (select count(*) from quarantine q where q.consumer_id = f.consumer_id
-            and q.source_id = f.source_id and q.released_at is null) as quarantined,
+            and q.source_id = f.source_id and q.released_at is null and q.arrival <= f.position
+            and not exists (
+                select 1 from open_slices o where o.consumer_id = f.consumer_id and o.source_id = f.source_id
+                and q.arrival between o.first_arrival and o.last_arrival
+                and (o.arrivals is null or q.arrival = any(o.arrivals)))) as quarantined,
            least((select min(i.seen_at) from item i join open_slices o on o.source_id = i.source_id
                   and o.first_arrival = i.arrival
                   where o.consumer_id = f.consumer_id and o.source_id = f.source_id),
