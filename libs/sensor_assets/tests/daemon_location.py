@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 from sensor_assets import Batch, Batching, Item, ObjectSource, Retry, Settings, sensor_asset, with_sources
+from sensor_assets.ledger import PostgresLedger
 
 GATE_SECONDS = 60.0
 
@@ -78,4 +79,5 @@ def obey(behaviour: str, gate: Path) -> None:
         time.sleep(0.05)
 
 
-defs = with_sources(dg.Definitions(assets=[days, loose]), settings=settings)
+ledger = PostgresLedger(settings.ledger_url.get_secret_value(), settings.ledger_schema)
+defs = with_sources(dg.Definitions(assets=[days, loose]), settings=settings, ledger=ledger)

@@ -318,7 +318,7 @@ def test_a_route_function_may_be_asked_again_after_it_held() -> None:
     ],
     ids=["weeks that begin after the start", "days that begin at six", "a month that is cut off by the end"],
 )
-@pytest.mark.parametrize("moment", ["2013-01-01T00:00:00", "2013-01-05", "2013-02-10", "2013-02-28T23:59:59"])
+@pytest.mark.parametrize("moment", ["2013-01-01", "2013-01-05", "2013-02-10", "2013-02-28T23:59:59"])
 def test_an_item_at_the_edge_of_the_windows_is_placed_in_one_that_exists_or_set_aside(
     definition: dg.TimeWindowPartitionsDefinition, moment: str
 ) -> None:

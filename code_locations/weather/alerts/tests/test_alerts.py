@@ -105,6 +105,6 @@ def test_a_log_grows_by_a_file_for_each_batch_and_a_repeated_run_adds_nothing(co
 
 def test_a_run_by_hand_is_refused_because_it_would_append_twice(context: Mock, lake: Lake) -> None:
     batch = Batch(id="a run", attempt=0, items=(report(30.0, 10.0),))
-    with pytest.raises(dg.Failure, match="sensor-assets replay"):
+    with pytest.raises(dg.Failure, match="only the monitor adds to the log"):
         severe(context=context, batch=batch, lake=lake)
     assert lake.list("weather/severe") == []

@@ -51,7 +51,7 @@ def routine(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.M
 def append(log: str, context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
     """Add the batch to a log, as a file named after it: a run that is repeated writes the same file again."""
     if batch.attempt == 0:
-        raise dg.Failure("launched by hand, this would append every hour a second time: the log grows by the monitor only")
+        raise dg.Failure("launched by hand, this would append every hour again: only the monitor adds to the log")
     rows = [{**item.metadata, "version": item.version} for item in batch.items]
     text = pl.DataFrame(rows, schema={**SCHEMA, "time_hour": pl.String})
     alerts = text.with_columns(pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%MZ", time_zone="UTC"))
