@@ -22,7 +22,6 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
-from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
 from dagster._core.test_utils import create_test_daemon_workspace_context
@@ -66,16 +65,9 @@ def running_daemon(instance: dg.DagsterInstance, socket: str) -> Generator[Daemo
 @contextmanager
 def runs_in_this_process(instance: dg.DagsterInstance) -> Generator[None]:
     """Launch runs in this process meanwhile, ten times as fast; a run has ended when its launch returns."""
-
-    class Launcher(SyncInMemoryRunLauncher):
-        def launch_run(self, context: LaunchRunContext) -> None:
-            super().launch_run(context)
-            # Every launch loads the location anew, and with it a ledger whose connections nobody else would close.
-            sys.modules["daemon_location"].ledger.close()
-
     private: Any = instance
     launcher = private._run_launcher
-    private._run_launcher = Launcher()
+    private._run_launcher = SyncInMemoryRunLauncher()
     private._run_launcher.register_instance(instance)
     try:
         yield

@@ -176,6 +176,7 @@ class Run:
     partitions: tuple[str, ...]
     status: str = "queued"
     parent: str | None = None
+    step_retries: int = 0
 
     @property
     def batch(self) -> str:
@@ -372,6 +373,7 @@ class Simulation:
         try:
             list(processing_module.process(context, self._runtime(ledger), self.declarations[run.asset], call))
         except dg.RetryRequested:
+            run.step_retries += 1
             return
         except (Killed, RuntimeError, dg.Failure):
             if fate == "will retry":
@@ -522,6 +524,7 @@ def _context(run: Run) -> SimpleNamespace:
         partition_keys=run.partitions,
         instance=SimpleNamespace(get_dynamic_partitions=lambda name: []),
         log=LOG,
+        retry_number=run.step_retries,
     )
 
 

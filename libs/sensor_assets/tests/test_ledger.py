@@ -23,6 +23,7 @@ from sensor_assets import Batching, Item, LedgerError, Retry, ScanContext, Setti
 from sensor_assets._consumers import Consumer, Outlet
 from sensor_assets._cursor import MAX_BYTES, Cursor
 from sensor_assets._evaluate import evaluate
+from sensor_assets._items import UNMATCHED
 from sensor_assets._reconcile import RunOutcome, settle
 from sensor_assets._runs import RunReport
 from sensor_assets._runtime import Runtime
@@ -162,6 +163,31 @@ def test_a_key_may_be_any_text(key: str, ledger: PostgresLedger) -> None:
     (batch,) = emit(ledger, 0, new_id=identities()).batches
     (item,) = ledger.batch_items(batch)
     assert (item.key, item.version, item.partition, item.metadata) == (key, key, key, metadata)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"key": "a\0b"},
+        {"key": "\ud800"},
+        {"key": "x" * 3000},
+        {"version": "\0"},
+        {"version": "x" * 3000},
+        {"metadata": {"text": "a\0b"}},
+        {"metadata": {"\udfff": 1}},
+    ],
+)
+def test_an_item_that_cannot_be_stored_is_marked_and_its_page_is_recorded(
+    broken: dict[str, Any], ledger: PostgresLedger
+) -> None:
+    bad = Item(**{"key": "bad", "version": "1", "source": "world", **broken})
+    page = [*items(1), bad]
+    assert record(ledger, page) == 2
+    assert record(ledger, page) == 0, "the same item is not new again"
+    (batch,) = emit(ledger, 0, new_id=identities()).batches
+    marked = [item for item in ledger.batch_items(batch) if UNMATCHED in item.metadata]
+    assert len(marked) == 1
+    assert "cannot be stored" in marked[0].metadata[UNMATCHED]
 
 
 # --- kill -9 between two statements

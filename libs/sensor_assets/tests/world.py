@@ -184,6 +184,9 @@ def running_world(postgres: Postgres, directory: Path, name: str) -> Generator[W
         ):
             yield World(directory, dagster_url, ledger, instance, daemon)
     finally:
+        # Runs in this process have loaded the location, and with it a ledger whose connections nobody else would close.
+        if loaded := sys.modules.pop("daemon_location", None):
+            loaded.ledger.close()
         os.environ.clear()
         os.environ.update(before)
 

@@ -84,8 +84,8 @@ def _lanes(policy: Policy, batch: BatchRecord) -> set[tuple[str | None, str | No
 
 
 def _cut(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable[[], str]) -> Decision:
-    oldest = (now - min(arrival.seen_at for arrival in state.pending)).total_seconds()
     placed, misfits = _place(policy, state.pending)
+    oldest = (now - min((arrival.seen_at for arrival in placed), default=now)).total_seconds()
     held, groups = _condition(policy, state, placed, oldest)
     if held is not None:
         return Decision(positions={}, held=held)
@@ -126,7 +126,8 @@ def _condition(
     """Return the reason to hold, or the arrivals for each route."""
     arrivals = list(placed)
     if policy.router is not None and arrivals:
-        return _route(policy.router, arrivals, oldest)
+        oldest_first = sorted(arrivals, key=lambda a: (a.seen_at, a.source_id, a.item.arrival))
+        return _route(policy.router, oldest_first, oldest)
     batching = policy.batching
     full = state.more or len(arrivals) >= batching.max_items
     full = full or sum(arrival.item.size for arrival in arrivals) >= batching.bytes

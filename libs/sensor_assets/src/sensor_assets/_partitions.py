@@ -99,7 +99,11 @@ class TimePartitions:
             raise Unplaceable(f"{partition} lies before the asset's first partition ({start:%Y-%m-%d %H:%M})")
         if end is not None and moment >= end:
             raise Unplaceable(f"{partition} lies after the asset's last partition (it ends at {end:%Y-%m-%d %H:%M})")
-        return self._definition.get_partition_key_for_timestamp(moment.timestamp())
+        key = self._definition.get_partition_key_for_timestamp(moment.timestamp())
+        window = self._definition.time_window_for_partition_key(key)
+        if window.start < start or (end is not None and window.end > end):
+            raise Unplaceable(f"{partition} lies in '{key}', which the first or last moment of the asset cuts off")
+        return key
 
     def exists(self, key: str) -> bool:
         return self._definition.has_partition_key(key)

@@ -1,7 +1,8 @@
 """What a run does around the function of a sensor asset: find its batch, call, mark it done."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from inspect import isgenerator
 from typing import Any
 
@@ -11,6 +12,7 @@ from sensor_assets._batch import Batch
 from sensor_assets._consumers import Consumer, Declaration
 from sensor_assets._items import Item
 from sensor_assets._partitions import partitions_of
+from sensor_assets._reconcile import Settlement
 from sensor_assets._runtime import Runtime
 from sensor_assets._state import BatchRecord
 from sensor_assets.errors import ItemChanged, ItemGone
@@ -35,7 +37,9 @@ def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: De
     consumer = runtime.consumers[declaration.consumer(context.asset_key)]
     record = _record(context, runtime)
     partitions = tuple(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else ()
-    with runtime.ledger.exclusive(context.asset_key.to_user_string(), _lanes(consumer, record, partitions)):
+    with runtime.ledger.exclusive(
+        context.asset_key.to_user_string(), _lanes(consumer, record, partitions)
+    ) as still_held:
         record = _record(context, runtime)
         if record is not None and (reason := _nothing_to_do(context, record)):
             context.log.info(reason)
@@ -45,6 +49,7 @@ def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: De
         summary = _summary(batch, record)
         for result in results:
             yield _enriched(result, summary)
+        still_held()
         runtime.ledger.finish(
             consumer.name,
             record.id if record else None,
@@ -165,8 +170,17 @@ class _Work:
         return self.runtime.readable([item for item in items if item not in self.gone])
 
     def _wait_for_newer(self, error: ItemChanged) -> None:
-        """Repeat the step once the next scan has recorded the newer version, which then takes the older one's place."""
+        """Repeat the step once the next scan has recorded the newer version, which then takes the older one's place.
+
+        When that takes too long, the source cannot be scanned; the batch waits then, without blame for its items.
+        """
         pause = max(source.interval(self.runtime.settings) for source in self.consumer.sources)
+        if self.context.retry_number >= CHANGED_RETRIES:
+            if self.record is not None:
+                now = self.runtime.clock.now()
+                later = replace(self.record, state="waiting", not_before=now + timedelta(seconds=pause))
+                self.runtime.ledger.settle(Settlement(batch=later, error=str(error)), now)
+            raise dg.Failure(f"{error}; no scan has recorded the newer version yet", allow_retries=False) from error
         self.context.log.info(f"{error}; repeating in {pause:.0f} s, when the newer version is recorded")
         raise dg.RetryRequested(max_retries=CHANGED_RETRIES, seconds_to_wait=pause) from error
 

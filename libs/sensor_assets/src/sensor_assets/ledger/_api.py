@@ -123,8 +123,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def exclusive(self, consumer: str, partitions: Sequence[str]) -> AbstractContextManager[None]:
-        """Wait for, then hold, the only right to write these partitions; it ends with the block or the process."""
+    def exclusive(self, consumer: str, partitions: Sequence[str]) -> AbstractContextManager[Callable[[], None]]:
+        """Wait for, then hold, the only right to write these partitions; it ends with the block or the process.
+
+        The block is given a function that raises LedgerError when the right was lost meanwhile.
+        """
         ...
 
     def finish(

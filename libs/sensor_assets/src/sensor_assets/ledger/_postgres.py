@@ -1,6 +1,6 @@
 """The ledger on Postgres."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision, 
 from sensor_assets.errors import LedgerError
 from sensor_assets.ledger import _sql
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
+from sensor_assets.ledger._storable import storable
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
@@ -110,7 +111,7 @@ class PostgresLedger:
             return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
 
     def record(self, scan: Scan, items: Sequence[Item], position: Any, now: datetime) -> int:
-        distinct = _without_repeats(items)
+        distinct = _without_repeats([storable(item) for item in items])
         values = {
             "source": scan.source.id,
             "number": scan.number,
@@ -226,7 +227,7 @@ class PostgresLedger:
             return [_item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
 
     @contextmanager
-    def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[None]:
+    def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:
         """Hold a session lock for each partition on a connection of its own, so that a dead process frees them."""
         try:
             connection = psycopg.connect(self._url, autocommit=True, **self._options)
@@ -235,7 +236,14 @@ class PostgresLedger:
         with connection:
             for partition in sorted(set(partitions)):
                 connection.execute(_sql.LOCK_PARTITION, {"name": f"{consumer}/{partition}"})
-            yield
+
+            def still_held() -> None:
+                try:
+                    connection.execute("select 1")
+                except psycopg.OperationalError as error:
+                    raise LedgerError(f"the only right to write was lost: {self._explain(error)}") from error
+
+            yield still_held
 
     def finish(
         self,
