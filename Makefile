@@ -16,7 +16,7 @@ unexport VIRTUAL_ENV
 export ONLY PORT DAYS SPEED CHAOS SEED
 
 TENANCY := .venv/bin/tenancy
-RUN := $(UV) run --frozen
+RUN := $(UV) run --no-sync
 
 .PHONY: help
 help: ## list the targets
