@@ -244,7 +244,7 @@ def test_the_properties_kill_each_mutant(wrong: str, monkeypatch: pytest.MonkeyP
     owner, name, mutant, checked = MUTANTS[wrong]
     monkeypatch.setattr(owner, name, mutant(getattr(owner, name)))
     with pytest.raises(Exception):  # noqa: B017, PT011 - a mutant may also break the code under it
-        hold(checked, examples=400, hunting=True)
+        hold(checked, examples=4000, hunting=True)
 
 
 def test_a_mutant_that_changes_nothing_survives() -> None:

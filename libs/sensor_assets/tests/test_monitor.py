@@ -389,7 +389,6 @@ def define_time_column_without_lag() -> Sequence[Any]:
         pytest.param(
             define_multi_partitions,
             "asset a: MultiPartitionsDefinition is not supported for a sensor asset",
-            marks=pytest.mark.xfail(reason="found by the first tick only, and without the asset's name"),
         ),
     ],
 )

@@ -269,7 +269,6 @@ def test_a_connection_that_the_server_ended_is_made_anew(planes: Scanner, outsid
         assert planes.scan() == 1
 
 
-@pytest.mark.xfail(reason="the connection has no lock_timeout and no statement_timeout", raises=AssertionError)
 def test_a_table_that_somebody_holds_locked_fails_before_the_evaluation_has_used_up_its_time(
     planes: Scanner, outside: str
 ) -> None:
@@ -279,7 +278,6 @@ def test_a_table_that_somebody_holds_locked_fails_before_the_evaluation_has_used
     assert isinstance(error, SourceError)
 
 
-@pytest.mark.xfail(reason="the connection has no connect_timeout", raises=AssertionError)
 def test_a_database_that_never_answers_fails_before_the_evaluation_has_used_up_its_time(
     ledger: PostgresLedger,
 ) -> None:

@@ -100,6 +100,13 @@ def collect(declared: Sequence[tuple[Declaration, dg.AssetsDefinition]]) -> list
     return [_consumer(name, members) for name, members in grouped.items()]
 
 
+def _check_partitions(asset: dg.AssetsDefinition) -> None:
+    try:
+        partitions_of(asset.partitions_def, asset.backfill_policy, lambda _: ())
+    except DefinitionError as error:
+        raise DefinitionError(f"asset {asset.key.to_user_string()}: {error}") from None
+
+
 def _check_names(sources: Sequence[Source]) -> None:
     by_name: dict[str, Source] = {}
     for source in sources:
@@ -127,6 +134,7 @@ def _consumer(name: str, members: Sequence[tuple[Declaration, dg.AssetsDefinitio
                 f"router '{name}': assets {asset.key.to_user_string()} and {other.key.to_user_string()} must have the "
                 "same partitions definition, because one decision places items for all of them"
             )
+    _check_partitions(asset)
     if asset.partitions_def is not None:
         for source in declaration.sources:
             if not source.gives_partition:

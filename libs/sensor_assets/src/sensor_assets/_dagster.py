@@ -19,6 +19,7 @@ WILL_RETRY_TAG = "dagster/will_retry"
 
 def attached(asset: dg.AssetsDefinition, attribute: str, kind: type[T]) -> T | None:
     """Return what was set as an attribute on the function behind an asset, if it is of that type."""
-    compute: Any = getattr(getattr(asset, "node_def", None), "compute_fn", None)
+    # An external asset has no function, and says so with a check error.
+    compute: Any = getattr(asset.node_def, "compute_fn", None) if asset.is_executable else None
     value = getattr(getattr(compute, "decorated_fn", None), attribute, None)
     return value if isinstance(value, kind) else None

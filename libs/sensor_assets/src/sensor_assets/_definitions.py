@@ -112,6 +112,9 @@ def _grouped(consumers: Sequence[Consumer], groups: Sequence[SourceGroup]) -> li
     group_of = {source.name: group.name for group in groups for source in group.sources}
     if DEFAULT_MONITOR in group_of.values():
         raise DefinitionError(f"a SourceGroup may not be called '{DEFAULT_MONITOR}', the location's own monitor is")
+    followed = {source.name for consumer in consumers for source in consumer.sources}
+    if strangers := sorted(set(group_of) - followed):
+        raise DefinitionError(f"a SourceGroup names {', '.join(strangers)}, which no sensor asset follows")
     members: dict[str, list[Consumer]] = {}
     for consumer in consumers:
         members.setdefault(group_of.get(consumer.sources[0].name, DEFAULT_MONITOR), []).append(consumer)

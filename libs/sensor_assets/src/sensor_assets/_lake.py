@@ -11,6 +11,7 @@ import obstore
 from obstore.store import ObjectStore, from_url
 
 from sensor_assets._batch import Batch
+from sensor_assets._sources.objects import open_store
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +37,7 @@ class Lake(dg.ConfigurableResource[None]):
     @cached_property
     def _store(self) -> ObjectStore:
         # mkdir: a new lake on a disk is an empty directory; stores in the cloud have no directories.
-        return from_url(self.url, mkdir=True) if self.url.startswith("file:") else from_url(self.url)
+        return from_url(self.url, mkdir=True) if self.url.startswith("file:") else open_store(self.url)
 
     def write(self, path: str, frame: "pl.DataFrame") -> str:
         """Write a file and return its URL."""

@@ -92,6 +92,7 @@ class TimePartitions:
             raise Unplaceable("the item names no date")
         moment = self._moment(partition)
         # The ledger finds a partition's items by comparing texts: a moment is written in full and without an offset.
+        moment = moment.astimezone(self._definition.start.tzinfo)
         if partition not in {_iso(moment), moment.replace(tzinfo=None).isoformat()}:
             raise Unplaceable(f"'{partition}' is to be written as {_iso(moment)}, in the time zone of the asset")
         start, end = self._definition.start, self._definition.end

@@ -27,7 +27,8 @@ class TableSource(Source):
 
     Args:
         name: Name of the source, unique within the team.
-        url: SQLAlchemy URL of the database; may hold ``{setting}``s.
+        url: SQLAlchemy URL of the database, Postgres or with `lag` another that has REPEATABLE READ; may hold
+        ``{setting}``s.
         table: Table, or ``schema.table``.
         key: Column that identifies a row.
         version: Column that changes with every change of the row: with `lag` a time; else, on Postgres, a bigint that
@@ -79,12 +80,17 @@ class TableClient(SourceClient):
         parsed = make_url(url)
         if parsed.drivername in {"postgresql", "postgres"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
-        if source.lag is None and parsed.get_backend_name() != "postgresql":
+        postgres = parsed.get_backend_name() == "postgresql"
+        if source.lag is None and not postgres:
             raise DefinitionError(
                 f"source '{source.name}': only Postgres has transaction ids; give lag= and a time column"
             )
         self._shown = parsed.render_as_string(hide_password=True)
-        self._engine: Engine = create_engine(parsed, pool_size=1, max_overflow=1, pool_pre_ping=True)
+        # A table that somebody holds locked, or a silent server, must not take the time of the other sources.
+        bounds = {"connect_timeout": 5, "options": "-c lock_timeout=5000 -c statement_timeout=20000"}
+        self._engine: Engine = create_engine(
+            parsed, pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=bounds if postgres else {}
+        )
 
     @cached_property
     def _table(self) -> Table:

@@ -65,7 +65,7 @@ create table batch (
     state text not null check (state in ('waiting', 'emitted', 'done', 'split', 'quarantined')),
     route text,
     partitions text[] not null,
-    replaces uuid[] not null,
+    replaces uuid[] not null default '{}',
     items integer not null,
     rejected integer not null default 0,
     bytes bigint not null,
