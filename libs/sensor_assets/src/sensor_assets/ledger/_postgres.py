@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from itertools import groupby
 from threading import Lock
 from typing import Any, LiteralString, TypeAlias
 
@@ -16,9 +15,9 @@ from psycopg_pool import ConnectionPool
 
 from sensor_assets._items import Item
 from sensor_assets._reconcile import Settlement
-from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision, SourceState
+from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _sql
+from sensor_assets.ledger import _emission, _rows, _sql
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
@@ -111,7 +110,7 @@ class PostgresLedger:
             return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
 
     def record(self, scan: Scan, items: Sequence[Item], position: Any, now: datetime) -> int:
-        distinct = _without_repeats([storable(item) for item in items])
+        distinct = _rows.without_repeats([storable(item) for item in items])
         values = {
             "source": scan.source.id,
             "number": scan.number,
@@ -141,15 +140,19 @@ class PostgresLedger:
             current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
             positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
             rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}).fetchall()
-            unfinished = _batches(rows)
+            unfinished = _rows.batches(rows)
             if current > epoch:
                 again = [
-                    b for b in unfinished if b.state == "emitted" and b.epoch > epoch and b.id in _of(rows, monitor)
+                    b
+                    for b in unfinished
+                    if b.state == "emitted" and b.epoch > epoch and b.id in _rows.emitted_by(rows, monitor)
                 ]
                 return Emission(epoch=current, batches=tuple(again), repeated=True)
             # A ledger behind the cursor was restored from a backup: go on from what Dagster has taken.
             following = max(current, epoch) + 1
-            emitted, held = _decide_all(connection, monitor, following, consumers, positions, unfinished, decide, now)
+            emitted, held = _emission.decide_all(
+                connection, monitor, following, consumers, positions, unfinished, decide, now
+            )
             if emitted or current < epoch:
                 reached = following if emitted else epoch
                 connection.execute(_sql.SET_EPOCH, {"monitor": monitor, "epoch": reached})
@@ -169,8 +172,8 @@ class PostgresLedger:
     def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:
         with self._transaction() as connection:
             rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}).fetchall()
-        mine = _of(rows, monitor)
-        return [b for b in _batches(rows) if b.state == "emitted" and (b.epoch <= epoch or b.id not in mine)]
+        mine = _rows.emitted_by(rows, monitor)
+        return [b for b in _rows.batches(rows) if b.state == "emitted" and (b.epoch <= epoch or b.id not in mine)]
 
     def succeeded_since(self, consumer: str, moment: datetime) -> bool:
         with self._transaction() as connection:
@@ -195,21 +198,23 @@ class PostgresLedger:
             if not changed:
                 return
             for child in settlement.children:
-                _insert(connection, child, now)
+                _emission.insert(connection, child, now)
             if batch.state == "quarantined":
                 for source, arrivals in batch.slices.items():
                     for arrival in arrivals:
-                        _quarantine(connection, batch.consumer, source, arrival, settlement.error, batch.id, now)
+                        _emission.quarantine(
+                            connection, batch.consumer, source, arrival, settlement.error, batch.id, now
+                        )
 
     def batch(self, batch_id: str) -> BatchRecord | None:
         with self._transaction() as connection:
-            found = _batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
+            found = _rows.batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
         return found[0] if found else None
 
     def batch_items(self, batch: BatchRecord) -> list[Item]:
         with self._transaction() as connection:
             rows = connection.execute(_sql.BATCH_ITEMS, {"batch": batch.id, "consumer": batch.consumer})
-            return [_item(row) for row in rows]
+            return [_rows.item(row) for row in rows]
 
     def newest_items(
         self,
@@ -224,7 +229,7 @@ class PostgresLedger:
         values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop}
         values |= {"route": route, "batch": batch_id}
         with self._transaction() as connection:
-            return [_item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
+            return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:
@@ -259,7 +264,7 @@ class PostgresLedger:
             names = {item.source for item in (*gone, *(item for item, _ in rejected))}
             ids = {name: state.id for name, state in _sources(connection, list(names)).items()} if names else {}
             for item, reason in rejected:
-                _quarantine(connection, consumer, ids[item.source], item.arrival, reason, batch_id, now)
+                _emission.quarantine(connection, consumer, ids[item.source], item.arrival, reason, batch_id, now)
             for item in gone:
                 connection.execute(_sql.GONE, {"source": ids[item.source], "arrival": item.arrival, "now": now})
             if batch_id is not None:
@@ -269,68 +274,6 @@ class PostgresLedger:
     def status(self) -> list[dict[str, Any]]:
         with self._transaction() as connection:
             return connection.execute(_sql.STATUS).fetchall()
-
-
-def _decide_all(
-    connection: Connection,
-    monitor: str,
-    epoch: int,
-    consumers: Sequence[Following],
-    positions: Sequence[DictRow],
-    unfinished: Sequence[BatchRecord],
-    decide: Decide,
-    now: datetime,
-) -> tuple[list[BatchRecord], dict[str, str]]:
-    """Let every consumer decide and write what it decided; the caller's transaction makes it one step."""
-    emitted: list[BatchRecord] = []
-    held: dict[str, str] = {}
-    for consumer in consumers:
-        mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
-        behind = [
-            (row["source_id"], row["arrival"])
-            for row in positions
-            if row["consumer"] == consumer.name and row["behind"]
-        ]
-        pending, more = _pending(connection, consumer, behind)
-        decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
-        if decision is None:
-            continue
-        if decision.held is not None:
-            held[consumer.name] = decision.held
-        _write(connection, consumer.name, decision, now)
-        for batch in (*mine, *decision.cut):
-            if batch.id in decision.emit:
-                launched = replace(batch, state="emitted", attempt=batch.attempt + 1, epoch=epoch)
-                values = {"id": batch.id, "attempt": launched.attempt, "epoch": epoch, "monitor": monitor}
-                connection.execute(_sql.EMIT_BATCH, values)
-                emitted.append(launched)
-    return emitted, held
-
-
-def _write(connection: Connection, consumer: str, decision: Decision, now: datetime) -> None:
-    for misfit in decision.misfits:
-        _quarantine(connection, consumer, misfit.source_id, misfit.arrival, misfit.reason, None, now)
-    for source, arrival in decision.positions.items():
-        connection.execute(_sql.ADVANCE, {"consumer": consumer, "source": source, "arrival": arrival})
-    for batch in decision.cut:
-        _insert(connection, batch, now)
-
-
-def _pending(
-    connection: Connection, consumer: Following, behind: Sequence[tuple[int, int]]
-) -> tuple[tuple[Arrival, ...], bool]:
-    arrivals: list[Arrival] = []
-    more = False
-    for source, position in behind:
-        if source not in consumer.sources:
-            continue
-        asked = {"source": source, "arrival": position, "limit": consumer.limit + 1}
-        rows = connection.execute(_sql.PENDING, asked).fetchall()
-        more = more or len(rows) > consumer.limit
-        arrivals += [
-            Arrival(source_id=source, item=_item(row), seen_at=row["seen_at"]) for row in rows[: consumer.limit]
-        ]
-    return tuple(arrivals), more
 
 
 def _sources(connection: Connection, names: Sequence[str]) -> dict[str, SourceState]:
@@ -343,95 +286,3 @@ def _one(connection: Connection, statement: LiteralString, **values: Any) -> Dic
     if row is None:
         raise LedgerError("the ledger lost a row that it needs; was it restored from a backup while in use?")
     return row
-
-
-def _insert(connection: Connection, batch: BatchRecord, now: datetime) -> None:
-    connection.execute(
-        _sql.INSERT_BATCH,
-        {
-            "id": batch.id,
-            "consumer": batch.consumer,
-            "state": batch.state,
-            "route": batch.route,
-            "partitions": list(batch.partitions),
-            "replaces": list(batch.replaces),
-            "items": batch.items,
-            "bytes": batch.bytes,
-            "now": now,
-        },
-    )
-    for source, arrivals in batch.slices.items():
-        whole = arrivals[-1] - arrivals[0] + 1 == len(arrivals)
-        connection.execute(
-            _sql.INSERT_SLICE,
-            {
-                "batch": batch.id,
-                "source": source,
-                "first": arrivals[0],
-                "last": arrivals[-1],
-                "arrivals": None if whole else list(arrivals),
-            },
-        )
-
-
-def _quarantine(
-    connection: Connection,
-    consumer: str,
-    source: int,
-    arrival: int,
-    reason: str | None,
-    batch: str | None,
-    now: datetime,
-) -> None:
-    values = {"consumer": consumer, "source": source, "arrival": arrival, "batch": batch, "now": now}
-    connection.execute(_sql.QUARANTINE, {**values, "reason": reason or "unknown"})
-
-
-def _of(rows: Sequence[DictRow], monitor: str) -> set[str]:
-    return {row["id"] for row in rows if row["monitor"] == monitor}
-
-
-def _batches(rows: Sequence[DictRow]) -> list[BatchRecord]:
-    """Join a batch's slices; rows of one batch follow each other."""
-    return [_batch(list(group)) for _, group in groupby(rows, key=lambda row: row["id"])]
-
-
-def _batch(rows: Sequence[DictRow]) -> BatchRecord:
-    first = rows[0]
-    names = (
-        "id",
-        "consumer",
-        "state",
-        "route",
-        "bytes",
-        "attempt",
-        "failures",
-        "not_before",
-        "first_failed_at",
-        "epoch",
-    )
-    slices = {
-        row["source_id"]: tuple(row["arrivals"] or range(row["first_arrival"], row["last_arrival"] + 1)) for row in rows
-    }
-    return BatchRecord(
-        partitions=tuple(first["partitions"]),
-        replaces=tuple(first["replaces"]),
-        slices=slices,
-        **{name: first[name] for name in names},
-    )
-
-
-def _item(row: DictRow) -> Item:
-    names = ("key", "version", "arrival", "size", "modified", "partition", "source")
-    return Item(metadata=row["metadata"] or {}, **{name: row[name] for name in names})
-
-
-def _without_repeats(items: Sequence[Item]) -> list[Item]:
-    """Drop an item that repeats the version which its key had last in the same page."""
-    last: dict[str, str] = {}
-    distinct: list[Item] = []
-    for item in items:
-        if last.get(item.key) != item.version:
-            distinct.append(item)
-            last[item.key] = item.version
-    return distinct

@@ -1,0 +1,61 @@
+"""Rows of the ledger as values."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from psycopg.rows import DictRow
+
+from sensor_assets._items import Item
+from sensor_assets._state import BatchRecord
+
+
+def emitted_by(rows: Sequence[DictRow], monitor: str) -> set[str]:
+    """Return the ids of the batches that a monitor emitted."""
+    return {row["id"] for row in rows if row["monitor"] == monitor}
+
+
+def batches(rows: Sequence[DictRow]) -> list[BatchRecord]:
+    """Join a batch's slices; rows of one batch follow each other."""
+    return [_batch(list(group)) for _, group in groupby(rows, key=lambda row: row["id"])]
+
+
+def _batch(rows: Sequence[DictRow]) -> BatchRecord:
+    first = rows[0]
+    names = (
+        "id",
+        "consumer",
+        "state",
+        "route",
+        "bytes",
+        "attempt",
+        "failures",
+        "not_before",
+        "first_failed_at",
+        "epoch",
+    )
+    slices = {
+        row["source_id"]: tuple(row["arrivals"] or range(row["first_arrival"], row["last_arrival"] + 1)) for row in rows
+    }
+    return BatchRecord(
+        partitions=tuple(first["partitions"]),
+        replaces=tuple(first["replaces"]),
+        slices=slices,
+        **{name: first[name] for name in names},
+    )
+
+
+def item(row: DictRow) -> Item:
+    """Return an item."""
+    names = ("key", "version", "arrival", "size", "modified", "partition", "source")
+    return Item(metadata=row["metadata"] or {}, **{name: row[name] for name in names})
+
+
+def without_repeats(items: Sequence[Item]) -> list[Item]:
+    """Drop an item that repeats the version which its key had last in the same page."""
+    last: dict[str, str] = {}
+    distinct: list[Item] = []
+    for item in items:
+        if last.get(item.key) != item.version:
+            distinct.append(item)
+            last[item.key] = item.version
+    return distinct
