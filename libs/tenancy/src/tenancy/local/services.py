@@ -15,7 +15,11 @@ from tenancy.register import Location
 
 
 def code_server(location: Location, layout: Layout, variables: Mapping[str, str]) -> Service:
-    """Return a location's code server (`dagster api grpc`: `code-server start` takes a process more)."""
+    """Return a location's code server (`dagster api grpc`: `code-server start` takes a process more).
+
+    It does not work in the location's folder: there Dagster would read the `.env` that is for `dg dev`, and let it win
+    over the variables given here, which may be of another state directory.
+    """
     name, directory = location.dagster_name, layout.root / location.directory
     socket = layout.socket(name)
     command = [str(python_of(directory)), "-m", "dagster", "api", "grpc", "--socket", str(socket)]
@@ -24,7 +28,7 @@ def code_server(location: Location, layout: Layout, variables: Mapping[str, str]
         name=name,
         command=command,
         environment=inherited(layout.dagster_home) | dict(variables),
-        directory=directory,
+        directory=layout.state,
         log=layout.log(name),
         is_ready=readiness.code_server(socket),
         essential=False,
