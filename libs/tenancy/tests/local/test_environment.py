@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 from dagster import DagsterInstance, QueuedRunCoordinator
+from dagster._core.secrets.env_file import get_env_var_dict
 from dotenv import dotenv_values
 from tenancy import environments
-from tenancy.local import dagster_home
+from tenancy.local import dagster_home, services
 from tenancy.local.environment import inherited, variables_of, write_dotenv
 from tenancy.local.errors import LocalPlatformError
 from tenancy.local.launcher import LocalRunLauncher
@@ -108,3 +109,14 @@ def test_the_workspace_names_the_sockets_of_the_started_locations(tmp_path: Path
         "socket": str(layout.socket("night-shift-log")),
         "location_name": "night-shift-log",
     }
+
+
+def test_a_code_server_does_not_find_the_dotenv_that_is_for_dg_dev(tmp_path: Path) -> None:
+    """Dagster reads `.env` in the folder where a code server works, and lets it win over the environment."""
+    layout = Layout(tmp_path, tmp_path / ".local" / "demo")
+    layout.make()
+    (tmp_path / LOCATION.directory).mkdir(parents=True)
+    write_dotenv(tmp_path / LOCATION.directory / ".env", {"LEDGER_URL": "of another state directory"})
+    service = services.code_server(LOCATION, layout, {"LEDGER_URL": "ours"})
+    assert get_env_var_dict(str(service.directory)) == {}
+    assert get_env_var_dict(str(tmp_path / LOCATION.directory)) != {}, "else this test proves nothing"
