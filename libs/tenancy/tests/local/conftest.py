@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Protocol
 
@@ -93,11 +94,13 @@ def _make_location(directory: Path, package: str) -> None:
 
 
 def borrow_environment(directory: Path) -> None:
-    """Give a location the environment that runs the tests, marked as up to date."""
+    """Give a location the environment that runs the tests and its own package, marked as up to date."""
     environment = directory / ".venv"
     shutil.rmtree(environment, ignore_errors=True)
-    environment.mkdir()
+    borrowed = Path(sysconfig.get_path("purelib"))
+    packages = environment / borrowed.relative_to(sys.prefix)
+    packages.mkdir(parents=True)
+    (packages / "borrowed.pth").write_text(f"import site; site.addsitedir({str(borrowed)!r})\n{directory}\n")
     shutil.copy(Path(sys.prefix) / "pyvenv.cfg", environment)
-    for name in ("bin", "lib"):
-        (environment / name).symlink_to(Path(sys.prefix) / name)
+    (environment / "bin").symlink_to(Path(sys.prefix) / "bin")
     (environment / ".synced").write_text(_stamp(directory))
