@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,12 @@ class Launcher:
         runs = reversed(answer["data"]["runsOrError"]["results"])
         return {run["repositoryOrigin"]["repositoryLocationName"]: run["status"] for run in runs}
 
+    def close(self) -> None:
+        """End it if a test has not."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
+
     def end(self, how: signal.Signals, patience: float) -> None:
         """Send a signal and assert that nothing is left some seconds later."""
         processes = self.descendants()
@@ -97,14 +104,9 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def launcher(root: Path, port: int) -> Iterator[Launcher]:
-    launcher = Launcher(root, port)
-    try:
+    with closing(Launcher(root, port)) as launcher:
         launcher.wait_until_up()
         yield launcher
-    finally:
-        if launcher.process.poll() is None:
-            launcher.process.send_signal(signal.SIGINT)
-            launcher.process.wait(30)
 
 
 def test_a_location_that_does_not_load_is_named_with_its_reason_and_the_others_come_up(launcher: Launcher) -> None:
@@ -151,10 +153,10 @@ def test_the_port_of_the_web_interface_in_use_is_one_message(
 ) -> None:
     assert launcher.process.poll() is None
     make_clone(tmp_path / "other", 1)
-    other = Launcher(tmp_path / "other", port)
-    assert other.process.wait(30) == 1
-    assert f"Port {port} of 127.0.0.1 is in use" in other.said()
-    assert "Traceback" not in other.said()
+    with closing(Launcher(tmp_path / "other", port)) as other:
+        assert other.process.wait(30) == 1
+        assert f"Port {port} of 127.0.0.1 is in use" in other.said()
+        assert "Traceback" not in other.said()
 
 
 def test_dg_dev_finds_its_variables_in_the_locations_folder(launcher: Launcher, root: Path) -> None:
@@ -168,18 +170,18 @@ def test_nothing_is_left_two_seconds_after_sigkill_and_the_next_start_continues(
     launcher: Launcher, root: Path, port: int
 ) -> None:
     launcher.end(signal.SIGKILL, patience=2.0)
-    again = Launcher(root, port, "--only", "beta-dummy")
-    again.wait_until_up()
-    assert again.runs()["alpha-dummy"] == "FAILURE"
-    assert not [process for process in again.descendants() if "alpha-dummy" in command(process)]
-    again.end(signal.SIGTERM, patience=0.5)
-    assert again.process.returncode == 0
-    assert "nothing of it is left running" in again.said()
+    with closing(Launcher(root, port, "--only", "beta-dummy")) as again:
+        again.wait_until_up()
+        assert again.runs()["alpha-dummy"] == "FAILURE"
+        assert not [process for process in again.descendants() if "alpha-dummy" in command(process)]
+        again.end(signal.SIGTERM, patience=0.5)
+        assert again.process.returncode == 0
+        assert "nothing of it is left running" in again.said()
 
 
 @pytest.mark.parametrize("seconds", [0.7, 1.5, 3.0])
 def test_ctrl_c_while_it_comes_up_leaves_nothing(root: Path, port: int, seconds: float) -> None:
-    launcher = Launcher(root, port)
-    time.sleep(seconds)
-    launcher.end(signal.SIGINT, patience=0.5)
-    assert launcher.process.returncode in {0, -signal.SIGINT}, launcher.said()
+    with closing(Launcher(root, port)) as launcher:
+        time.sleep(seconds)
+        launcher.end(signal.SIGINT, patience=0.5)
+        assert launcher.process.returncode in {0, -signal.SIGINT}, launcher.said()

@@ -23,6 +23,8 @@ from tenancy.register import Location
 
 WEB_PORT = 3000
 ASK_SECONDS = 2.0
+TELL_SECONDS = 30.0
+"""How often the person is told what is still waited for."""
 STEADY_POLLS = 2
 """How often in a row nothing may be outstanding: the questions are not asked at one instant."""
 
@@ -86,7 +88,7 @@ class Demo:
 
     def _wait_until_settled(self, platform: LocalPlatform, shown: Display, deadline: float) -> None:
         chaos = None if self._chaos_seed is None else Chaos(self._chaos_seed, shown.message)
-        steady, next_question = 0, 0.0
+        steady, next_question, next_word = 0, 0.0, time.monotonic() + TELL_SECONDS
         while steady < STEADY_POLLS:
             platform.poll()
             self._meter.sample()
@@ -98,6 +100,9 @@ class Demo:
                 if chaos is not None and not chaos.is_over:
                     left.append("not every blow of the chaos has been dealt")
                 steady = 0 if left else steady + 1
+                if left and time.monotonic() >= next_word:
+                    next_word = time.monotonic() + TELL_SECONDS
+                    shown.message(f"waiting: {'; '.join(left)}")
                 if left and time.monotonic() > deadline:
                     raise LocalPlatformError(
                         f"not settled within {self._minutes:g} minutes:\n  "
