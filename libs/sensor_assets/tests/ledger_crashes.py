@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sensor_assets import Batching, Item
+from sensor_assets import Batching, Item, Page
 from sensor_assets._decide import Policy, decide
 from sensor_assets._partitions import NoPartitions
 from sensor_assets._state import ConsumerState, Decision, SourceState
@@ -55,7 +55,7 @@ def source_of(ledger: PostgresLedger) -> SourceState:
 
 def record(ledger: PostgresLedger, seen: list[Item], position: Any = None) -> int:
     """Scan one page."""
-    return ledger.record(ledger.begin_scan(source_of(ledger)), seen, position, NOW)
+    return ledger.record(ledger.begin_scan(source_of(ledger)), Page(items=seen, position=position), NOW)
 
 
 def emit(

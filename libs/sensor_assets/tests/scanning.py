@@ -60,10 +60,13 @@ class Scanner:
             known=lambda keys: self.ledger.known(state.id, keys),
             settings=self.settings,
             resources=self.resources,
+            pages=self.ledger.pages(state.id),
         )
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):
-            new += self.ledger.record(scan, page.items, page.position, NOW)
+            new += self.ledger.record(scan, page, NOW)
+            if page.acknowledge is not None:
+                page.acknowledge()
             if number == pages:
                 break
         return new

@@ -19,7 +19,7 @@ import pytest
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 from pydantic import SecretStr
-from sensor_assets import Batching, Item, LedgerError, Retry, ScanContext, Settings, source
+from sensor_assets import Batching, Item, LedgerError, Page, Retry, ScanContext, Settings, source
 from sensor_assets._consumers import Consumer, Outlet
 from sensor_assets._cursor import MAX_BYTES, Cursor
 from sensor_assets._evaluate import evaluate
@@ -130,9 +130,9 @@ def test_a_scan_that_was_superseded_records_nothing_and_leaves_no_trace(ledger: 
     old = ledger.begin_scan(source_of(ledger))
     new = ledger.begin_scan(source_of(ledger))
     with pytest.raises(ScanSupersededError, match="a newer scan of source 'world' has begun"):
-        ledger.record(old, items(1), {"page": 1}, NOW)
+        ledger.record(old, Page(items=items(1), position={"page": 1}), NOW)
     ledger.end_scan(old, now=NOW, due_at=later(99), error="late")
-    assert ledger.record(new, items(1), {"page": 2}, NOW) == 1
+    assert ledger.record(new, Page(items=items(1), position={"page": 2}), NOW) == 1
     ledger.end_scan(new, now=NOW, due_at=later(5), error=None)
     state = source_of(ledger)
     assert (state.arrivals, state.position, state.failures, state.due_at) == (1, {"page": 2}, 0, later(5))
@@ -319,7 +319,7 @@ def test_a_ledger_without_transactions_does_not_survive_kill_9(
         with _looking(ledger_schema) as connection:
             yield connection
 
-    monkeypatch.setattr(PostgresLedger, "_transaction", each_statement_alone)
+    monkeypatch.setattr(PostgresLedger, "transaction", each_statement_alone)
     emitted, work = CRASHES[doing]
     with pytest.raises(AssertionError):
         _crash_everywhere(ledger_schema, work, emitted=emitted)

@@ -150,11 +150,15 @@ class _Evaluation:
             known=lambda keys: ledger.known(state.id, keys),
             settings=self.runtime.settings,
             resources=resources,
+            pages=ledger.pages(state.id),
+            now=clock.now(),
         )
         new, error, complete = 0, None, True
         try:
             for page in self.runtime.clients[state.name].scan(context):
-                new += ledger.record(scan, page.items, page.position, clock.now())
+                new += ledger.record(scan, page, clock.now())
+                if page.acknowledge is not None:
+                    page.acknowledge()
                 if monotonic() > deadline:
                     complete = False
                     break

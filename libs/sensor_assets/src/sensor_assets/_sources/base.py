@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sensor_assets._batching import seconds
 from sensor_assets._items import UNMATCHED, Item
+from sensor_assets._pages import ListingPage, PageMap, Relisting
 from sensor_assets._settings import Settings
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
@@ -17,10 +18,26 @@ Duration = timedelta | float | str
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A bounded part of what a scan saw, and the scan position after it."""
+    """A bounded part of what a scan saw; all of it is recorded in one transaction.
+
+    Args:
+        items: What was seen.
+        position: Scan position after it.
+        relisting: What is to be remembered of the listing.
+        acknowledge: Called once the page is durably recorded, for a queue that forgets what is acknowledged.
+    """
 
     items: Sequence[Item]
     position: Any = None
+    relisting: Relisting | None = None
+    acknowledge: Callable[[], None] | None = None
+
+
+class NoPages:
+    """A page map that remembers nothing."""
+
+    def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:  # noqa: ARG002
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +49,16 @@ class ScanContext:
         known: Newest recorded version of each of the given keys, of all keys when called without.
         settings: The location's settings.
         resources: Dagster resources that the source asked for, by name.
+        pages: What is remembered of the source's listing.
+        now: The time (UTC).
     """
 
     position: Any
     known: Callable[[Sequence[str] | None], Mapping[str, str]]
     settings: Settings
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    pages: PageMap = field(default_factory=NoPages)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class SourceClient(ABC):

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sensor_assets._items import Item
+from sensor_assets._pages import PageMap
 from sensor_assets._reconcile import Settlement
+from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets.errors import LedgerError
 
@@ -62,8 +64,12 @@ class Ledger(Protocol):
         """Return the newest recorded version of each key, of all keys without `keys`."""
         ...
 
-    def record(self, scan: Scan, items: Sequence[Item], position: Any, now: datetime) -> int:
-        """Record the items whose version differs from the newest recorded one, and the scan position, in one commit.
+    def pages(self, source_id: int) -> PageMap:
+        """Return what is remembered of a source's listing."""
+        ...
+
+    def record(self, scan: Scan, page: Page, now: datetime) -> int:
+        """Record the items whose version differs from the newest recorded one, position and relisting, in one commit.
 
         Returns:
             The number of new arrivals.

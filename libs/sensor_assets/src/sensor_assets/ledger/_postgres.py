@@ -14,10 +14,12 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from sensor_assets._items import Item
+from sensor_assets._pages import ListingPage
 from sensor_assets._reconcile import Settlement
+from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _rows, _sql
+from sensor_assets.ledger import _emission, _pages, _rows, _sql
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
@@ -71,7 +73,12 @@ class PostgresLedger:
             return self._pool
 
     @contextmanager
-    def _transaction(self) -> Generator[Connection]:
+    def transaction(self) -> Generator[Connection]:
+        """Run a block in one transaction, on a connection of the pool.
+
+        Raises:
+            LedgerError: The database is away or not migrated.
+        """
         try:
             with self._opened().connection() as connection, connection.transaction():
                 yield connection
@@ -92,7 +99,7 @@ class PostgresLedger:
             self._pool.close()
 
     def sources(self, names: Sequence[str]) -> dict[str, SourceState]:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = _sources(connection, names)
             if len(found) < len(set(names)):
                 connection.execute(_sql.REGISTER_SOURCES, {"names": list(names)})
@@ -100,22 +107,25 @@ class PostgresLedger:
         return found
 
     def begin_scan(self, source: SourceState) -> Scan:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = _one(connection, _sql.BEGIN_SCAN, source=source.id)
         return Scan(source=replace(source, position=row["position"]), number=row["scans"])
 
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             asked = {"source": source_id, "keys": None if keys is None else list(keys)}
             return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
 
-    def record(self, scan: Scan, items: Sequence[Item], position: Any, now: datetime) -> int:
-        distinct = _rows.without_repeats([storable(item) for item in items])
+    def pages(self, source_id: int) -> "PostgresPageMap":
+        return PostgresPageMap(self, source_id)
+
+    def record(self, scan: Scan, page: Page, now: datetime) -> int:
+        distinct = _rows.without_repeats([storable(item) for item in page.items])
         values = {
             "source": scan.source.id,
             "number": scan.number,
             "now": now,
-            "position": None if position is None else Jsonb(position),
+            "position": None if page.position is None else Jsonb(page.position),
             "keys": [item.key for item in distinct],
             "versions": [item.version for item in distinct],
             "sizes": [item.size for item in distinct],
@@ -123,20 +133,22 @@ class PostgresLedger:
             "partitions": [item.partition for item in distinct],
             "metadata": [Jsonb(dict(item.metadata)) if item.metadata else None for item in distinct],
         }
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if connection.execute(_sql.LOCK_SCAN, values).fetchone() is None:
                 raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
+            if page.relisting is not None:
+                _pages.replace(connection, scan.source.id, page.relisting)
             return connection.execute(_sql.RECORD, values).rowcount
 
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
         values = {"source": scan.source.id, "number": scan.number, "now": now, "due_at": due_at, "error": error}
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(_sql.END_SCAN, values)
 
     def emit(self, monitor: str, epoch: int, consumers: Sequence[Following], decide: Decide, now: datetime) -> Emission:
         self._register(monitor, consumers)
         names = [consumer.name for consumer in consumers]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
             positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
             rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}).fetchall()
@@ -164,24 +176,24 @@ class PostgresLedger:
         if pairs <= self._registered:
             return
         names, sources = zip(*sorted(pairs), strict=True)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(_sql.REGISTER_MONITOR, {"monitor": monitor})
             connection.execute(_sql.REGISTER_CONSUMERS, {"names": list(names), "sources": list(sources)})
         self._registered |= pairs
 
     def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}).fetchall()
         mine = _rows.emitted_by(rows, monitor)
         return [b for b in _rows.batches(rows) if b.state == "emitted" and (b.epoch <= epoch or b.id not in mine)]
 
     def succeeded_since(self, consumer: str, moment: datetime) -> bool:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return _one(connection, _sql.SUCCEEDED_SINCE, consumer=consumer, moment=moment)["found"]
 
     def settle(self, settlement: Settlement, now: datetime) -> None:
         batch = settlement.batch
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             changed = connection.execute(
                 _sql.SETTLE,
                 {
@@ -207,12 +219,12 @@ class PostgresLedger:
                         )
 
     def batch(self, batch_id: str) -> BatchRecord | None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = _rows.batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
         return found[0] if found else None
 
     def batch_items(self, batch: BatchRecord) -> list[Item]:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(_sql.BATCH_ITEMS, {"batch": batch.id, "consumer": batch.consumer})
             return [_rows.item(row) for row in rows]
 
@@ -228,7 +240,7 @@ class PostgresLedger:
         start, stop = window or (None, None)
         values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop}
         values |= {"route": route, "batch": batch_id}
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
 
     @contextmanager
@@ -260,7 +272,7 @@ class PostgresLedger:
         gone: Sequence[Item],
         now: datetime,
     ) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             names = {item.source for item in (*gone, *(item for item, _ in rejected))}
             ids = {name: state.id for name, state in _sources(connection, list(names)).items()} if names else {}
             for item, reason in rejected:
@@ -272,8 +284,20 @@ class PostgresLedger:
                 connection.execute(_sql.FINISH, values)
 
     def status(self) -> list[dict[str, Any]]:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return connection.execute(_sql.STATUS).fetchall()
+
+
+class PostgresPageMap:
+    """A source's page map in the ledger."""
+
+    def __init__(self, ledger: PostgresLedger, source_id: int) -> None:
+        self._ledger = ledger
+        self._source_id = source_id
+
+    def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:
+        with self._ledger.transaction() as connection:
+            return _pages.after(connection, self._source_id, key, limit)
 
 
 def _sources(connection: Connection, names: Sequence[str]) -> dict[str, SourceState]:

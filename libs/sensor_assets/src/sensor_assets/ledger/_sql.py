@@ -53,6 +53,23 @@ select %(source)s, counted.before + fresh.step, fresh.key, fresh.version, fresh.
 from fresh, counted
 """
 
+FORGET_PAGES = """
+delete from listing_page
+where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::text collate "C")
+  and (%(until)s::text is null or last <= %(until)s::text collate "C")
+"""
+
+REMEMBER_PAGES = """
+insert into listing_page (source_id, last, keys, digest)
+select %(source)s, * from unnest(%(lasts)s::text[], %(keys)s::int[], %(digests)s::bytea[])
+"""
+
+PAGES_AFTER = """
+select last, keys, digest from listing_page
+where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::text collate "C")
+order by last limit %(limit)s
+"""
+
 END_SCAN = """
 update source set
     scanned_at = case when %(error)s::text is null then %(now)s else scanned_at end,

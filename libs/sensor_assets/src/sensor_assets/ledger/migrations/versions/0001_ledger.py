@@ -95,6 +95,16 @@ create table slice (
 );
 comment on column slice.arrivals is 'The numbers taken, or null for all from first to last';
 
+create table listing_page (
+    source_id integer not null,
+    last text collate "C" not null,
+    keys integer not null,
+    digest bytea not null,
+    primary key (source_id, last)
+);
+comment on table listing_page is
+    'The page map: what the store answered for the keys after the previous page''s last key up to this page''s';
+
 create table gone (
     source_id integer not null,
     arrival bigint not null,
