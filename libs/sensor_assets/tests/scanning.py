@@ -58,6 +58,7 @@ class Scanner:
         context = ScanContext(
             position=scan.source.position,
             known=lambda keys: self.ledger.known(state.id, keys),
+            recorded=lambda keys: self.ledger.recorded(state.id, keys),
             settings=self.settings,
             resources=self.resources,
             pages=self.ledger.pages(state.id),

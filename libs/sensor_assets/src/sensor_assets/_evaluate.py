@@ -148,6 +148,7 @@ class _Evaluation:
         context = ScanContext(
             position=scan.source.position,
             known=lambda keys: ledger.known(state.id, keys),
+            recorded=lambda keys: ledger.recorded(state.id, keys),
             settings=self.runtime.settings,
             resources=resources,
             pages=ledger.pages(state.id),

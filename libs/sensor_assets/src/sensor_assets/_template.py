@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 from sensor_assets.errors import DefinitionError
 
@@ -30,6 +31,10 @@ class KeyTemplate:
         self.text = text
         self.format: str | None = None
         self.has_partition = False
+        first = _TOKEN.search(text)
+        # What every key begins with, and whether the date is what follows.
+        self.begins_with = text[: first.start()] if first else text
+        self.date_leads = first is not None and first["format"] is not None
         pattern, position = "", 0
         for token in _TOKEN.finditer(text):
             pattern += re.escape(text[position : token.start()])
@@ -67,11 +72,19 @@ class KeyTemplate:
         text = found["partition"]
         if self.format is None:
             return Match(text)
-        try:
-            moment = datetime.strptime(text, self.format)
-        except ValueError:
-            return None
-        return Match(moment.date().isoformat() if moment.time() == datetime.min.time() else moment.isoformat())
+        moment = _moment(text, self.format)
+        return None if moment is None else Match(moment)
+
+
+# The files of a day have one date; reading it costs more than everything else that is done for a key.
+@lru_cache(maxsize=1024)
+def _moment(text: str, form: str) -> str | None:
+    """Return a date or time as ISO writes it, or None when there is no such date."""
+    try:
+        moment = datetime.strptime(text, form)
+    except ValueError:
+        return None
+    return moment.date().isoformat() if moment.time() == datetime.min.time() else moment.isoformat()
 
 
 class Match:

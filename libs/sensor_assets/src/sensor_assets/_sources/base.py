@@ -8,7 +8,7 @@ from typing import Any
 
 from sensor_assets._batching import seconds
 from sensor_assets._items import UNMATCHED, Item
-from sensor_assets._pages import ListingPage, PageMap, Relisting
+from sensor_assets._pages import NoPages, PageMap, Relisting
 from sensor_assets._settings import Settings
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
@@ -33,13 +33,6 @@ class Page:
     acknowledge: Callable[[], None] | None = None
 
 
-class NoPages:
-    """A page map that remembers nothing."""
-
-    def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:  # noqa: ARG002
-        return ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class ScanContext:
     """What a scan may use.
@@ -49,6 +42,7 @@ class ScanContext:
         known: Newest recorded version of each of the given keys, of all keys when called without.
         settings: The location's settings.
         resources: Dagster resources that the source asked for, by name.
+        recorded: Every recorded (key, version) of the given keys.
         pages: What is remembered of the source's listing.
         now: The time (UTC).
     """
@@ -57,6 +51,7 @@ class ScanContext:
     known: Callable[[Sequence[str] | None], Mapping[str, str]]
     settings: Settings
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    recorded: Callable[[Sequence[str]], set[tuple[str, str]]] = lambda _: set()
     pages: PageMap = field(default_factory=NoPages)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -132,6 +127,11 @@ class Source(ABC):
     def gives_partition(self) -> bool:
         """Whether items may carry a partition."""
         return True
+
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether an older version can still be read when there is a newer one; then each is processed."""
+        return False
 
     @abstractmethod
     def open(self, settings: Settings) -> SourceClient:

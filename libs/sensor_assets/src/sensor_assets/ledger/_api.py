@@ -64,8 +64,16 @@ class Ledger(Protocol):
         """Return the newest recorded version of each key, of all keys without `keys`."""
         ...
 
+    def recorded(self, source_id: int, keys: Sequence[str]) -> set[tuple[str, str]]:
+        """Return every recorded (key, version) of some keys."""
+        ...
+
     def pages(self, source_id: int) -> PageMap:
         """Return what is remembered of a source's listing."""
+        ...
+
+    def doubt(self, source: str, key: str) -> None:
+        """Let the next scan look again at the part of a source's listing that holds a key."""
         ...
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
@@ -107,8 +115,11 @@ class Ledger(Protocol):
         """Return a batch, or None when the ledger does not hold it."""
         ...
 
-    def batch_items(self, batch: BatchRecord) -> list[Item]:
-        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined."""
+    def batch_items(self, batch: BatchRecord, *, all_versions: Sequence[str] = ()) -> list[Item]:
+        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined.
+
+        Of the sources named in `all_versions` a newer arrival replaces nothing: every version can still be read.
+        """
         ...
 
     def newest_items(

@@ -53,21 +53,40 @@ select %(source)s, counted.before + fresh.step, fresh.key, fresh.version, fresh.
 from fresh, counted
 """
 
+# Keys of a listing are kept as bytes: they sort as stores sort, and may hold what no text in Postgres can.
 FORGET_PAGES = """
 delete from listing_page
-where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::text collate "C")
-  and (%(until)s::text is null or last <= %(until)s::text collate "C")
+where source_id = %(source)s and (%(after)s::bytea is null or last > %(after)s::bytea)
+  and (%(until)s::bytea is null or last <= %(until)s::bytea)
 """
 
 REMEMBER_PAGES = """
 insert into listing_page (source_id, last, keys, digest)
-select %(source)s, * from unnest(%(lasts)s::text[], %(keys)s::int[], %(digests)s::bytea[])
+select %(source)s, * from unnest(%(lasts)s::bytea[], %(keys)s::int[], %(digests)s::bytea[])
 """
 
 PAGES_AFTER = """
 select last, keys, digest from listing_page
-where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::text collate "C")
-order by last limit %(limit)s
+where source_id = %(source)s and (%(key)s::bytea is null or last > %(key)s::bytea) order by last limit %(limit)s
+"""
+
+PAGES_BEFORE = """
+select last, keys, digest from listing_page
+where source_id = %(source)s and (%(key)s::bytea is null or last < %(key)s::bytea) order by last desc limit %(limit)s
+"""
+
+DOUBTFUL_PAGES = """
+select last from listing_page where source_id = %(source)s and digest = '' order by last limit %(limit)s
+"""
+
+DOUBT_PAGE = """
+update listing_page p set digest = ''
+where p.source_id = %(source)s and p.last = (
+    select min(n.last) from listing_page n where n.source_id = %(source)s and n.last >= %(key)s::bytea)
+"""
+
+RECORDED = """
+select distinct key, version from item where source_id = %(source)s and key = any(%(keys)s::text[])
 """
 
 END_SCAN = """
@@ -186,7 +205,8 @@ not exists (select 1 from quarantine q join consumer c on c.id = q.consumer_id
 BATCH_ITEMS = f"""
 {_ITEM} join slice l on l.source_id = i.source_id and i.arrival between l.first_arrival and l.last_arrival
 where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arrivals))
-  and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+  and (s.name = any(%(all_versions)s::text[]) or not exists (
+      select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival))
   and {_NOT_QUARANTINED}
 order by i.source_id, i.arrival
 """  # noqa: S608
