@@ -50,7 +50,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Original], Any]]] = {
     "a page is unchanged when it has as many keys": (
         walk_module,
         "_unchanged",
-        text(" and listed.digest == page.digest", ""),
+        text("listed.digest == page.digest", "listed.keys == page.keys"),
     ),
     "what lies beyond the stretch is taken for part of it": (walk_module, "_inside", text("return", "return 0 * ")),
     "the key after the boundary is taken for part of the stretch": (

@@ -86,7 +86,8 @@ class VersionsLister:
             key, version = _markers(body)
 
     def _page(self, lines: Sequence[Line], *, complete: bool) -> VersionsPage:
-        oldest_first = sorted(lines[::-1], key=lambda line: order(line.key))
+        # The store shows the newest of a key first; sorting backwards keeps that, and turning it around does not.
+        oldest_first = sorted(lines, key=lambda line: order(line.key), reverse=True)[::-1]
         return VersionsPage(oldest_first, complete, self._salt, len(self._prefix))
 
     def digest(self, pieces: Sequence[Piece[VersionsPage]]) -> bytes:
@@ -106,7 +107,7 @@ def digest_of(salt: Hash, lines: Sequence[Line]) -> bytes:
 
 def _lines(body: s3_xml.Body) -> Sequence[Line]:
     found = [(line[1], line[2]) for line in _LINE.finditer(body.bytes)]
-    names = s3_xml.keys((s3_xml.field(text, b"Key") for _, text in found), quoted=body.quoted)
+    names = s3_xml.keys([s3_xml.field(text, b"Key") for _, text in found], quoted=body.quoted)
     return [Line(key, kind, text) for key, (kind, text) in zip(names, found, strict=True)]
 
 

@@ -1,25 +1,28 @@
 """Signed GET requests to a bucket of S3, or of anything that speaks its protocol.
 
-Needs the extra `s3`: botocore finds credentials as every AWS tool does and signs; urllib3 comes with it.
+Needs the extra `s3`: botocore finds credentials as every AWS tool does. To sign and send a request through botocore
+takes longer than everything else that an unchanged page costs, so that is done here.
 """
 
 import os
 import re
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+import ssl
+from base64 import b64encode
+from collections import deque
+from collections.abc import Mapping
+from email.message import Message
 from functools import cached_property
-from time import monotonic
-from urllib.parse import quote, urlsplit
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from time import monotonic, sleep
+from urllib.parse import quote, unquote, urlsplit
 
-import urllib3
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
 from sensor_assets._listing.answers import ListingError
+from sensor_assets._listing.s3_signature import signed
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 8.0
@@ -27,16 +30,17 @@ READ_SECONDS = 8.0
 ANSWER_SECONDS = 20.0
 # A page of 1,000 keys of 1,024 bytes, each byte as %XX, has about 4 MB.
 MOST_BYTES = 16 * 1024 * 1024
-# Kept open for a run that reads several objects at once; a scan uses one.
-CONNECTIONS = 4
-RETRIED = (500, 502, 503, 504)
+CHUNK = 256 * 1024
+# What a server answers that is busy or starting; what fails twice is asked again by the next scan.
+BUSY = (500, 502, 503, 504)
+PAUSE_SECONDS = 0.2
 _UNRESERVED = "-_.~"
 
 
 class Answer:
     """What a store answered: status, headers, body."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: Message, body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.body = body
@@ -59,7 +63,7 @@ class Answer:
 
 
 class Wire:
-    """Sends requests and keeps connections.
+    """Sends requests and keeps connections; several threads may use it.
 
     Endpoint, region and switches are read from the environment variables that obstore reads as well:
     ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, ``AWS_REGION`` or ``AWS_DEFAULT_REGION``, ``AWS_ALLOW_HTTP``,
@@ -73,6 +77,10 @@ class Wire:
         endpoint = _setting("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") or self._scoped("endpoint_url")
         self._hosted = _is_set("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
         self._base = self._base_url(endpoint)
+        self._server = urlsplit(self._base)
+        standard = {"http": 80, "https": 443}[self._server.scheme] == self._server.port
+        self._host = (self._server.hostname or "") if standard else self._server.netloc
+        self._idle: deque[HTTPConnection] = deque()
 
     def _configured(self, name: str) -> str | None:
         value = self._session.get_config_variable(name)
@@ -98,25 +106,6 @@ class Wire:
             return f"{parts.scheme}://{self.bucket}.{parts.netloc}{parts.path}"
         return f"{endpoint.rstrip('/')}/{quote(self.bucket, safe=_UNRESERVED)}"
 
-    @cached_property
-    def _pool(self) -> urllib3.PoolManager:
-        # What fails twice is asked again by the next scan.
-        retries = urllib3.Retry(
-            total=1,
-            redirect=False,
-            status_forcelist=RETRIED,
-            allowed_methods={"GET"},
-            backoff_factor=0.2,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
-        trusted = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
-        proxy = get_environ_proxies(self._base).get(urlsplit(self._base).scheme)
-        if proxy:
-            return urllib3.ProxyManager(proxy, timeout=timeout, retries=retries, maxsize=CONNECTIONS, ca_certs=trusted)
-        return urllib3.PoolManager(timeout=timeout, retries=retries, maxsize=CONNECTIONS, ca_certs=trusted)
-
     def get(
         self, key: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None, most: int | None = None
     ) -> Answer:
@@ -131,66 +120,116 @@ class Wire:
         Raises:
             ListingError: The server does not answer in time, or not to the end.
         """
-        path = quote(key, safe="/" + _UNRESERVED, errors="surrogateescape")
-        pairs = sorted((_quoted(name), _quoted(value)) for name, value in query.items())
-        url = f"{self._base}/{path}" if path or self._hosted else self._base
-        url += "?" + "&".join(f"{name}={value}" for name, value in pairs) if pairs else ""
-        signed = self._signed(url, headers or {})
-        with _explained(url):
-            response = self._pool.urlopen(  # pyright: ignore[reportUnknownVariableType]
-                "GET", url, headers=signed, redirect=False, preload_content=False, decode_content=False
-            )
-            try:
-                return Answer(response.status, dict(response.headers.items()), _body(response, most))
-            finally:
-                response.release_conn()
+        path = self._server.path
+        if key or not path:
+            path += "/" + quote(key, safe="/" + _UNRESERVED, errors="surrogateescape")
+        sent = "&".join(sorted(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items()))
+        target = f"{path}?{sent}" if sent else path
+        answer = self._sent(target, self._signed(path, sent, headers or {}), most)
+        if answer.status in BUSY:
+            sleep(PAUSE_SECONDS)
+            answer = self._sent(target, self._signed(path, sent, headers or {}), most)
+        return answer
 
-    def _signed(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
+    def _sent(self, target: str, headers: Mapping[str, str], most: int | None) -> Answer:
+        while True:
+            kept = bool(self._idle)
+            connection = self._idle.pop() if kept else self._connection()
+            try:
+                connection.request("GET", target, headers=dict(headers))
+                response = connection.getresponse()
+            except (HTTPException, OSError) as error:
+                connection.close()
+                if kept and not isinstance(error, TimeoutError):
+                    continue  # a connection that was idle may have been closed by the server
+                raise ListingError(f"{self._host} does not answer: {_words(error)}") from error
+            try:
+                answer = Answer(response.status, response.headers, _body(response, most))
+            except (HTTPException, OSError) as error:
+                connection.close()
+                raise ListingError(f"the answer of {self._host} broke off: {_words(error)}") from error
+            except ListingError:
+                connection.close()
+                raise
+            if not response.will_close:
+                self._idle.append(connection)
+            return answer
+
+    def _connection(self) -> HTTPConnection:
+        host, port = self._server.hostname or "", self._server.port
+        if self._server.scheme == "http":
+            return _Connection(host, port, timeout=CONNECT_SECONDS)
+        proxy = urlsplit(get_environ_proxies(self._base).get("https", ""))
+        if not proxy.hostname:
+            return _TlsConnection(host, port, timeout=CONNECT_SECONDS, context=self._trust)
+        connection = _TlsConnection(proxy.hostname, proxy.port, timeout=CONNECT_SECONDS, context=self._trust)
+        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}" if proxy.username else ""
+        known = {"Proxy-Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+        connection.set_tunnel(host, port, headers=known)
+        return connection
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True))
+
+    def _signed(self, path: str, query: str, headers: Mapping[str, str]) -> dict[str, str]:
         if _is_set("AWS_SKIP_SIGNATURE"):
             return dict(headers)
-        request = AWSRequest("GET", url, headers=dict(headers))
         try:
-            credentials = self._session.get_credentials()
-            if credentials is None:
-                raise ListingError(
-                    "no AWS credentials were found: give the pod a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY"
-                )
-            S3SigV4Auth(credentials.get_frozen_credentials(), "s3", self.region).add_auth(request)
+            found = self._session.get_credentials()
+            keys = found.get_frozen_credentials() if found else None
         except BotoCoreError as error:
             raise ListingError(str(error)) from error
-        return dict(request.headers.items())
+        if keys is None or keys.access_key is None or keys.secret_key is None:
+            raise ListingError(
+                "no AWS credentials were found: give the pod a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            )
+        return signed(
+            self._host,
+            path,
+            query,
+            headers,
+            access_key=keys.access_key,
+            secret_key=keys.secret_key,
+            token=keys.token,
+            region=self.region,
+        )
 
 
-def _body(response: urllib3.BaseHTTPResponse, most: int | None) -> bytes:
+class _Connection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(READ_SECONDS)
+
+
+class _TlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(READ_SECONDS)
+
+
+def _body(response: HTTPResponse, most: int | None) -> bytes:
     """Return the body, which ends in time and at the length that was announced."""
     deadline = monotonic() + ANSWER_SECONDS
-    body = bytearray()
-    for chunk in response.stream(1024 * 1024, decode_content=False):
-        body += chunk
-        if most is not None and len(body) > most:
+    chunks: list[bytes] = []
+    received = 0
+    while chunk := response.read1(CHUNK):
+        chunks.append(chunk)
+        received += len(chunk)
+        if most is not None and received > most:
             raise ListingError(f"the answer has more than {most:,} bytes, which no listing has")
         if most is not None and monotonic() > deadline:
             raise ListingError(f"the answer is not complete after {ANSWER_SECONDS:.0f} s")
-    return bytes(body)
+    if response.length:
+        raise ListingError(f"the answer broke off: {response.length:,} of its bytes are missing")
+    response.close()
+    return b"".join(chunks)
 
 
-@contextmanager
-def _explained(url: str) -> Generator[None]:
-    host = urlsplit(url).netloc
-    try:
-        yield
-    except urllib3.exceptions.MaxRetryError as error:
-        raise ListingError(f"{host} does not answer: {_cause(error.reason)}") from error
-    except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError) as error:
-        raise ListingError(f"the answer of {host} broke off: {_cause(error)}") from error
-    except urllib3.exceptions.HTTPError as error:
-        raise ListingError(f"{host} does not answer: {_cause(error)}") from error
-
-
-def _cause(error: Exception | None) -> str:
-    """Return an error in one line, without the address of an object in memory."""
-    return " ".join(re.sub(r"^<[^>]*>: |HTTPS?Connection(Pool)?\([^)]*\): ", "", str(error)).split()).rstrip(".")
+def _words(error: Exception) -> str:
+    """Return an error in one line."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _setting(*names: str) -> str | None:

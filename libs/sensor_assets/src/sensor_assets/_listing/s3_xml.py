@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
@@ -29,8 +29,11 @@ class Body:
                 f"the answer is not a listing, or not all of one: {len(body)} bytes that begin with {shown!r}"
             )
         self.bytes = body
-        # Some servers say that keys are quoted and do it, some say nothing and escape them as XML does.
-        self.quoted = b"<EncodingType>url</EncodingType>" in body
+
+    @property
+    def quoted(self) -> bool:
+        """Whether keys are quoted as in a URL. Some servers say so and do it, others escape them as XML does."""
+        return b"<EncodingType>url</EncodingType>" in self.bytes
 
     def truncated(self, start: int, stop: int) -> bool:
         """Tell whether more keys follow; the lines lie between `start` and `stop`."""
@@ -38,14 +41,18 @@ class Body:
         return found is not None and found[1] == b"true"
 
 
-def keys(texts: Iterable[bytes], *, quoted: bool) -> list[str]:
-    """Return keys as they are; a key that is not UTF-8 keeps its bytes."""
-    if quoted:
+def keys(texts: Sequence[bytes], *, quoted: bool, prefix: int = 0) -> list[str]:
+    """Return keys as they are, without a prefix of so many characters; a key that is not UTF-8 keeps its bytes."""
+    together = b"<".join(texts)  # which no text has in it
+    if quoted and (b"%" in together or b"+" in together):
         # As in a form: a plus is a space.
-        plain = (unquote_to_bytes(text.replace(b"+", b" ")) if b"%" in text or b"+" in text else text for text in texts)
+        plain = [unquote_to_bytes(text.replace(b"+", b" ")) for text in texts]
+        found = [text.decode("utf-8", "surrogateescape") for text in plain]
+    elif not quoted and b"&" in together:
+        found = [unescaped(text).decode("utf-8", "surrogateescape") for text in texts]
     else:
-        plain = map(unescaped, texts)
-    return [text.decode("utf-8", "surrogateescape") for text in plain]
+        found = together.decode("utf-8", "surrogateescape").split("<") if texts else []
+    return [key[prefix:] for key in found]
 
 
 def entries(lines: bytes, prefix: int, *, quoted: bool) -> Sequence[Entry]:
@@ -55,12 +62,12 @@ def entries(lines: bytes, prefix: int, *, quoted: bool) -> Sequence[Entry]:
     if any(len(values) != number for values in found):
         found = list(zip(*map(_line, lines.split(CLOSE)[:-1]), strict=True))
     names, etags, sizes, times = found
-    return [
-        Entry(key[prefix:], etag or fallback_version(modified, size), size, modified)
-        for key, etag, size, modified in zip(
-            keys(names, quoted=quoted), map(_etag, etags), map(int, sizes), map(moment, times), strict=True
-        )
-    ]
+    rows = zip(
+        keys(names, quoted=quoted, prefix=prefix), _etags(etags), map(int, sizes), map(moment, times), strict=True
+    )
+    if all(etags):
+        return list(map(Entry._make, rows))
+    return [Entry(key, etag or fallback_version(at, size), size, at) for key, etag, size, at in rows]
 
 
 def fallback_version(modified: datetime | None, size: int) -> str:
@@ -79,8 +86,12 @@ def field(line: bytes, tag: bytes, default: bytes = b"") -> bytes:
     return found[1] if found else default
 
 
-def _etag(text: bytes) -> str:
-    return unescaped(text).decode("utf-8", "replace")
+def _etags(texts: Sequence[bytes]) -> list[str]:
+    """Return ETags as they are; nearly all differ from their text in the quotes around them alone."""
+    plain = b"<".join(texts).replace(b"&quot;", b'"').replace(b"&#34;", b'"')
+    if b"&" in plain:
+        plain = b"<".join(map(unescaped, plain.split(b"<")))
+    return plain.decode("utf-8", "replace").split("<") if texts else []
 
 
 def moment(text: bytes) -> datetime | None:

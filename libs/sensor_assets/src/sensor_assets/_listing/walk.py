@@ -116,7 +116,7 @@ def _limit(lister: Lister[L], remembered: Remembered) -> int:
 
 
 def _unchanged(page: ListingPage, listed: Listed) -> bool:
-    return listed.keys == page.keys and listed.digest == page.digest
+    return listed.digest == page.digest
 
 
 def _agreed(page: ListingPage, listed: Listed, remembered: Remembered) -> Step:
