@@ -6,7 +6,7 @@ from threading import Thread
 from typing import Any
 
 from sensor_assets import Item, ScanContext, Settings, Source
-from sensor_assets.ledger import PostgresLedger
+from sensor_assets.ledger import PostgresLedger, Scan
 
 from .location import settings
 
@@ -42,6 +42,7 @@ class Scanner:
         self.settings = given or settings()
         self.client = source.open(self.settings)
         self.resources: Mapping[str, Any] = {}
+        self.now = NOW
 
     def close(self) -> None:
         """Close the connections of an HTTP client, which a source has no way to close itself."""
@@ -51,8 +52,8 @@ class Scanner:
         if hasattr(client, "_engine"):
             client._engine.dispose()
 
-    def scan(self, *, pages: int | None = None) -> int:
-        """Scan and record, the whole source or some pages; returns the number of new arrivals."""
+    def begin(self) -> tuple[Scan, ScanContext]:
+        """Begin a scan; returns the right to record what it sees, and what it may use."""
         state = self.ledger.sources([self.source.name])[self.source.name]
         scan = self.ledger.begin_scan(state)
         context = ScanContext(
@@ -62,7 +63,13 @@ class Scanner:
             settings=self.settings,
             resources=self.resources,
             pages=self.ledger.pages(state.id),
+            now=self.now,
         )
+        return scan, context
+
+    def scan(self, *, pages: int | None = None) -> int:
+        """Scan and record, the whole source or some pages; returns the number of new arrivals."""
+        scan, context = self.begin()
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):
             new += self.ledger.record(scan, page, NOW)

@@ -14,6 +14,7 @@ from sensor_assets._routing import Hold, Router, Send, Waiting
 from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.function import FunctionSource, source
+from sensor_assets._sources.object_events import ObjectEvents
 from sensor_assets._sources.objects import ObjectSource
 from sensor_assets.errors import (
     DefinitionError,
@@ -57,6 +58,7 @@ __all__ = [
     "LakeFile",
     "LedgerError",
     "Link",
+    "ObjectEvents",
     "ObjectSource",
     "Page",
     "Retry",

@@ -69,7 +69,9 @@ class S3Lister:
         """Every answer is fresh."""
 
     def list(self, after: str | None, limit: int) -> S3Page:
-        query = {"list-type": "2", "encoding-type": "url", "max-keys": str(limit), "prefix": self._prefix}
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": str(limit)}
+        if self._prefix:
+            query["prefix"] = self._prefix
         if after is not None:
             query["start-after"] = self._prefix + after
         self.calls += 1
@@ -91,7 +93,7 @@ def ask(wire: "Wire", query: Mapping[str, str]) -> bytes:
     """
     from sensor_assets._listing.s3_wire import MOST_BYTES  # noqa: PLC0415 - botocore, for S3 alone
 
-    answer = wire.get("", {name: value for name, value in query.items() if value}, most=MOST_BYTES)
+    answer = wire.get("", query, most=MOST_BYTES)
     if answer.status != OK:
         raise ListingError(answer.reason)
     return answer.body

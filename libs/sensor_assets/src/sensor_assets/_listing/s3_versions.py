@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sensor_assets._listing import s3_xml
-from sensor_assets._listing.answers import Entry, Hash, Piece
+from sensor_assets._listing.answers import Entry, Hash, ListingError, Piece
 from sensor_assets._listing.s3 import ask
 from sensor_assets._pages import order
 
@@ -73,17 +73,26 @@ class VersionsLister:
         key, version = "" if after is None else self._prefix + after, ""
         while True:
             most = min(MOST_KEYS, limit + 1 - len(lines)) if len(lines) <= limit else MOST_KEYS
-            query = {"versions": "", "encoding-type": "url", "max-keys": str(most), "prefix": self._prefix}
+            query = {"versions": "", "encoding-type": "url", "max-keys": str(most)}
+            places = {"prefix": self._prefix, "key-marker": key, "version-id-marker": version}
             self.calls += 1
-            markers = {"key-marker": key, "version-id-marker": version}
-            body = s3_xml.Body(ask(self._wire, query | markers), b"ListVersionsResult")
-            lines += _lines(body)
+            told = query | {name: value for name, value in places.items() if value}
+            body = s3_xml.Body(ask(self._wire, told), b"ListVersionsResult")
+            # Some servers begin with the key or version that is named, others after it.
+            known = set(lines)
+            shown = _lines(body)
+            lines += [
+                line for line in shown if line not in known and (after is None or line.key != self._prefix + after)
+            ]
             if not body.truncated(len(body.bytes), 0):
                 return self._page(lines, complete=True)
             if len(lines) > limit and len({line.key for line in lines}) > 1:
                 last = max((line.key for line in lines), key=order)
                 return self._page([line for line in lines if line.key != last], complete=False)
-            key, version = _markers(body)
+            following = _markers(body)
+            if following == (key, version) or not shown:
+                raise ListingError("the store answers that more versions follow, and not where")
+            key, version = following
 
     def _page(self, lines: Sequence[Line], *, complete: bool) -> VersionsPage:
         # The store shows the newest of a key first; sorting backwards keeps that, and turning it around does not.

@@ -15,6 +15,7 @@ from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from time import monotonic, sleep
 from urllib.parse import quote, unquote, urlsplit
+from weakref import finalize
 
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
@@ -76,11 +77,12 @@ class Wire:
         self.region = _setting("AWS_REGION", "AWS_DEFAULT_REGION") or self._configured("region") or "us-east-1"
         endpoint = _setting("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") or self._scoped("endpoint_url")
         self._hosted = _is_set("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
-        self._base = self._base_url(endpoint)
-        self._server = urlsplit(self._base)
+        self.base = self.base_url(endpoint)
+        self._server = urlsplit(self.base)
         standard = {"http": 80, "https": 443}[self._server.scheme] == self._server.port
         self._host = (self._server.hostname or "") if standard else self._server.netloc
         self._idle: deque[HTTPConnection] = deque()
+        finalize(self, _close, self._idle)
 
     def _configured(self, name: str) -> str | None:
         value = self._session.get_config_variable(name)
@@ -92,7 +94,8 @@ class Wire:
         except BotoCoreError as error:
             raise ListingError(str(error)) from error
 
-    def _base_url(self, endpoint: str | None) -> str:
+    def base_url(self, endpoint: str | None) -> str:
+        """Return where the bucket is: at the endpoint, or at AWS."""
         if endpoint is None:
             self._hosted = "." not in self.bucket  # a certificate covers one label below the region's name
             suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
@@ -151,6 +154,8 @@ class Wire:
             except ListingError:
                 connection.close()
                 raise
+            finally:
+                response.close()
             if not response.will_close:
                 self._idle.append(connection)
             return answer
@@ -159,7 +164,7 @@ class Wire:
         host, port = self._server.hostname or "", self._server.port
         if self._server.scheme == "http":
             return _Connection(host, port, timeout=CONNECT_SECONDS)
-        proxy = urlsplit(get_environ_proxies(self._base).get("https", ""))
+        proxy = urlsplit(get_environ_proxies(self.base).get("https", ""))
         if not proxy.hostname:
             return _TlsConnection(host, port, timeout=CONNECT_SECONDS, context=self._trust)
         connection = _TlsConnection(proxy.hostname, proxy.port, timeout=CONNECT_SECONDS, context=self._trust)
@@ -197,6 +202,11 @@ class Wire:
         )
 
 
+def _close(connections: deque[HTTPConnection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
@@ -223,7 +233,6 @@ def _body(response: HTTPResponse, most: int | None) -> bytes:
             raise ListingError(f"the answer is not complete after {ANSWER_SECONDS:.0f} s")
     if response.length:
         raise ListingError(f"the answer broke off: {response.length:,} of its bytes are missing")
-    response.close()
     return b"".join(chunks)
 
 

@@ -90,7 +90,7 @@ def _etags(texts: Sequence[bytes]) -> list[str]:
     """Return ETags as they are; nearly all differ from their text in the quotes around them alone."""
     plain = b"<".join(texts).replace(b"&quot;", b'"').replace(b"&#34;", b'"')
     if b"&" in plain:
-        plain = b"<".join(map(unescaped, plain.split(b"<")))
+        return [unescaped(text).decode("utf-8", "replace") for text in plain.split(b"<")]
     return plain.decode("utf-8", "replace").split("<") if texts else []
 
 
