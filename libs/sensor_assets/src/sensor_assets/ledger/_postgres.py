@@ -19,7 +19,7 @@ from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _pages, _rows, _sql
+from sensor_assets.ledger import _emission, _pages, _recording, _rows, _sql, _version
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
@@ -113,32 +113,32 @@ class PostgresLedger:
 
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
         with self.transaction() as connection:
-            asked = {"source": source_id, "keys": None if keys is None else list(keys)}
-            return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
+            if keys is not None:
+                return _recording.of_keys(connection, source_id, keys)
+            rows = connection.execute(_sql.KNOWN, {"source": source_id}, binary=True)
+            return {row["key"]: _version.decode(row["version"]) for row in rows}
 
     def pages(self, source_id: int) -> "PostgresPageMap":
         return PostgresPageMap(self, source_id)
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
-        distinct = _rows.without_repeats([storable(item) for item in page.items])
-        values = {
-            "source": scan.source.id,
-            "number": scan.number,
-            "now": now,
-            "position": None if page.position is None else Jsonb(page.position),
-            "keys": [item.key for item in distinct],
-            "versions": [item.version for item in distinct],
-            "sizes": [item.size for item in distinct],
-            "modified": [item.modified for item in distinct],
-            "partitions": [item.partition for item in distinct],
-            "metadata": [Jsonb(dict(item.metadata)) if item.metadata else None for item in distinct],
-        }
+        items = _recording.without_repeats(storable(page.items))
+        source_id = scan.source.id
         with self.transaction() as connection:
-            if connection.execute(_sql.LOCK_SCAN, values).fetchone() is None:
+            asked = {"source": source_id, "number": scan.number}
+            row = connection.execute(_sql.LOCK_SCAN, asked).fetchone()
+            if row is None:
                 raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
             if page.relisting is not None:
-                _pages.replace(connection, scan.source.id, page.relisting)
-            return connection.execute(_sql.RECORD, values).rowcount
+                _pages.replace(connection, source_id, page.relisting)
+            new = _recording.new(connection, source_id, items)
+            if new or page.position != row["position"]:
+                position = None if page.position is None else Jsonb(page.position)
+                values = {"source": source_id, "new": len(new), "position": position}
+                connection.execute(_sql.MOVE_SOURCE, values)
+            if new:
+                _recording.append(connection, source_id, row["arrivals"], new, now)
+        return len(new)
 
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
         values = {"source": scan.source.id, "number": scan.number, "now": now, "due_at": due_at, "error": error}

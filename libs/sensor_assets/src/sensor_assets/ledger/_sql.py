@@ -13,45 +13,44 @@ BEGIN_SCAN = """
 update source set scans = scans + 1 where id = %(source)s returning scans, position
 """
 
+# The newest version of each key; none for one that was gone when a run looked for it.
 KNOWN = """
 select key, version from (
-    select distinct on (key) key, version, arrival from item
-    where source_id = %(source)s and (%(keys)s::text[] is null or key = any(%(keys)s::text[]))
-    order by key, arrival desc
+    select distinct on (key) key, version, arrival from item where source_id = %(source)s order by key, arrival desc
 ) i where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = i.arrival)
 """
 
-LOCK_SCAN = """
-select 1 from source where id = %(source)s and scans = %(number)s for update
+KNOWN_OF_KEYS = """
+select asked.key, newest.version
+from json_array_elements_text(%(keys)s::json) as asked (key)
+cross join lateral (
+    select i.version, i.arrival from item i where i.source_id = %(source)s and i.key = asked.key collate "C"
+    order by i.arrival desc limit 1) newest
+where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = newest.arrival)
 """
 
-# An item is new when it differs from the newest recorded version of its key: a thing that returns to an earlier state
-# (same bytes, same ETag) has changed twice, and one that was gone has returned. Where a page shows several versions of
-# a key, oldest first, those after the newest recorded one are new. Stale scans cannot disturb that, see LOCK_SCAN.
-RECORD = """
-with incoming as (
-    select * from unnest(%(keys)s::text[], %(versions)s::text[], %(sizes)s::bigint[], %(modified)s::timestamptz[],
-                         %(partitions)s::text[], %(metadata)s::jsonb[])
-             with ordinality as t (key, version, size, modified, partition, metadata, place)
-), compared as (
-    select i.*, max(i.place) filter (where i.version = newest.version) over (partition by i.key) as newest_place
-    from incoming i left join lateral (
-        select case when not exists (select 1 from gone g where g.source_id = k.source_id and g.arrival = k.arrival)
-                    then k.version end as version
-        from item k where k.source_id = %(source)s and k.key = i.key collate "C"
-        order by k.arrival desc limit 1) newest on true
-), fresh as (
-    select c.*, row_number() over (order by c.place) as step from compared c
-    where c.newest_place is null or c.place > c.newest_place
-), counted as (
-    update source set arrivals = arrivals + (select count(*) from fresh), position = %(position)s
-    where id = %(source)s returning arrivals - (select count(*) from fresh) as before
-)
-insert into item (source_id, arrival, key, version, size, modified, partition, metadata, seen_at)
-select %(source)s, counted.before + fresh.step, fresh.key, fresh.version, fresh.size, fresh.modified, fresh.partition,
-       fresh.metadata, %(now)s
-from fresh, counted
+# Newest first within a key; a version that is gone counts as none.
+KNOWN_BETWEEN = """
+select i.key, case when not exists (
+    select 1 from gone g where g.source_id = %(source)s and g.arrival = i.arrival) then i.version end
+from item i
+where i.source_id = %(source)s and i.key >= %(first)s::text collate "C" and i.key <= %(last)s::text collate "C"
+order by i.key, i.arrival desc limit %(limit)s
 """
+
+# The lock is what makes commit order arrival order, and what makes comparing and appending one step.
+LOCK_SCAN = """
+select arrivals, position from source where id = %(source)s and scans = %(number)s for update
+"""
+
+MOVE_SOURCE = """
+update source set arrivals = arrivals + %(new)s, position = %(position)s where id = %(source)s
+"""
+
+APPEND = """
+copy item (source_id, arrival, size, modified, seen_at, key, version, partition, metadata) from stdin (format binary)
+"""
+APPEND_TYPES = ("int4", "int8", "int8", "timestamptz", "timestamptz", "text", "bytea", "text", "text")
 
 FORGET_PAGES = """
 delete from listing_page

@@ -24,21 +24,26 @@ comment on column source.arrivals is
     'The last arrival number given; grows only under this row''s lock, so commit order is arrival order';
 comment on column source.scans is 'Number of scans begun; only the newest may record';
 
+-- Eight bytes a row are eight megabytes a million items, so: wide columns first; no null in the item of an object
+-- store, because one null lengthens the row by eight bytes; full pages in the indexes that only grow at their ends; the
+-- index of partitions without the arrival, so that equal entries share one.
 create table item (
-    source_id integer not null,
     arrival bigint not null,
     size bigint not null,
     modified timestamptz,
     seen_at timestamptz not null,
+    source_id integer not null,
     key text collate "C" not null,
-    version text collate "C" not null,
+    version bytea not null,
     partition text collate "C",
-    metadata jsonb,
-    primary key (source_id, arrival)
+    metadata text not null default '',
+    primary key (source_id, arrival) with (fillfactor = 100)
 );
 comment on table item is 'The log: one row for each version of each thing, never changed';
-create index item_newest on item (source_id, key, arrival desc) include (version);
-create index item_partition on item (source_id, partition, arrival) where partition is not null;
+comment on column item.version is 'A quoted MD5 (the usual ETag) as its 16 bytes, else UTF-8; see _version.py';
+comment on column item.metadata is 'JSON, or the empty text for none';
+create index item_newest on item (source_id, key, arrival desc) with (fillfactor = 95);
+create index item_partition on item (source_id, partition) with (fillfactor = 100) where partition is not null;
 
 create table consumer (
     id integer generated always as identity primary key,
