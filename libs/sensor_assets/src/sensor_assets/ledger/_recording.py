@@ -61,7 +61,7 @@ def new_places(keys: Sequence[str], versions: Sequence[str], newest: Mapping[str
 
 def newest_versions(connection: Connection, source_id: int, keys: Sequence[str]) -> dict[str, str]:
     """Return the newest recorded version of each key that has one and is not gone; others may be among them."""
-    if len(keys) >= RANGE_LEAST_KEYS and all(map(str.__le__, keys, keys[1:])):
+    if len(keys) >= RANGE_LEAST_KEYS and list(keys) == sorted(keys):
         found = _between(connection, source_id, keys[0], keys[-1], limit=RANGE_ROWS_PER_KEY * len(keys))
         if found is not None:
             return found

@@ -1,10 +1,7 @@
 """How a version is stored: the ETag that most object stores give, an MD5 in quotes, in half of its bytes."""
 
-import re
-
 MD5_BYTES = 16
-
-_QUOTED_MD5 = re.compile(r'"[0-9a-f]{32}"')
+QUOTED_MD5_LENGTH = 34
 
 
 def encode(version: str) -> bytes:
@@ -13,8 +10,14 @@ def encode(version: str) -> bytes:
     Sixteen bytes are a quoted MD5; any other text stands for itself, and gets a zero byte behind it when it would have
     sixteen. No version has a zero byte of its own, see `storable`.
     """
-    if _QUOTED_MD5.fullmatch(version):
-        return bytes.fromhex(version[1:-1])
+    if len(version) == QUOTED_MD5_LENGTH:
+        try:
+            digest = bytes.fromhex(version[1:-1])
+        except ValueError:
+            digest = b""
+        # Not all that reads as hex is written so: capitals and spaces are texts.
+        if f'"{digest.hex()}"' == version:
+            return digest
     text = version.encode()
     return text + b"\0" if len(text) == MD5_BYTES else text
 
