@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sensor_assets import Item
+from sensor_assets import Item, _template
 from sensor_assets._columns import Columns
 from sensor_assets._items import UNMATCHED
+from sensor_assets._sources.base import place, place_all
+from sensor_assets._template import KeyTemplate
 from sensor_assets.ledger import _version
 from sensor_assets.ledger._storable import storable
 
@@ -53,6 +55,28 @@ def test_one_item_that_cannot_be_stored_is_marked_and_the_others_stay(changed: d
     first, second = storable(Columns(sizes=[3, 4], modified=[None, None], source="world", **columns))  # type: ignore[arg-type]
     assert first == Item(key="a", version="1", size=3, source="world")
     assert "cannot be stored" in second.metadata[UNMATCHED]
+
+
+# --- the places of many keys
+
+
+@pytest.mark.parametrize("text", [None, "{date:%Y-%m-%d}*.csv", "{name}/*", "**.csv"])
+def test_many_keys_are_placed_as_one_by_one(text: str | None) -> None:
+    template = None if text is None else KeyTemplate(text)
+    keys = ["2013-01-01.csv", "2013-01-01-b.csv", "2013-02-30.csv", "north/a", "north/a.csv", "2013-01-01.csv"]
+    partitions, metadata = place_all(keys, template)
+    columns = Columns(
+        keys=keys, versions=keys, sizes=[0] * 6, modified=[None] * 6, partitions=partitions, metadata=metadata
+    )
+    assert [(item.partition, item.metadata) for item in columns] == [place(key, template) for key in keys]
+
+
+def test_a_template_remembers_a_bounded_number_of_dates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_template, "MOST_DATES", 2)
+    keys = [f"2013-01-{day:02}.csv" for day in range(1, 30)] * 2
+    partitions, misfits = KeyTemplate("{date:%Y-%m-%d}.csv").match_all(keys)
+    assert partitions == [key.removesuffix(".csv") for key in keys]
+    assert misfits == []
 
 
 # --- versions

@@ -175,6 +175,16 @@ def place(item_key: str, template: KeyTemplate | None) -> tuple[str | None, dict
     return match.partition, {}
 
 
+def place_all(
+    keys: Sequence[str], template: KeyTemplate | None
+) -> tuple[Sequence[str | None], dict[int, dict[str, Any]]]:
+    """Return `place` of many keys, as `Columns` take it: the partitions, and the metadata of keys without a place."""
+    if template is None:
+        return (), {}
+    partitions, misfits = template.match_all(keys)
+    return partitions, {number: place(keys[number], template)[1] for number in misfits}
+
+
 def pages(items: Iterable[Item], size: int = 1000) -> Iterator[Page]:
     """Cut a stream of items into pages."""
     page: list[Item] = []
