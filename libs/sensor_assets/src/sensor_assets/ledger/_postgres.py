@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from threading import Lock
 from typing import Any, LiteralString, TypeAlias
 
@@ -140,6 +140,11 @@ class PostgresLedger:
                 _recording.append(connection, source_id, row["arrivals"], new, now)
         return len(new)
 
+    def note_listed(self, scan: Scan, now: datetime) -> None:
+        with self.transaction() as connection:
+            connection.execute(_sql.NOTE_LISTED, {"source": scan.source.id, "number": scan.number, "now": now})
+            connection.execute(_sql.BEGIN_POSITIONS, {"sources": [scan.source.id]})
+
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
         values = {"source": scan.source.id, "number": scan.number, "now": now, "due_at": due_at, "error": error}
         with self.transaction() as connection:
@@ -151,7 +156,10 @@ class PostgresLedger:
         with self.transaction() as connection:
             current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
             positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
-            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}).fetchall()
+            if begins := [row["source_id"] for row in positions if row["begins"]]:
+                # It was registered while another process noted that the source was listed.
+                connection.execute(_sql.BEGIN_POSITIONS, {"sources": begins})
+            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}, binary=True).fetchall()
             unfinished = _rows.batches(rows)
             if current > epoch:
                 again = [
@@ -176,14 +184,23 @@ class PostgresLedger:
         if pairs <= self._registered:
             return
         names, sources = zip(*sorted(pairs), strict=True)
+        by_name = {consumer.name: consumer for consumer in consumers}
+        starts = [by_name[name].starts.get(source, "all") for name, source in zip(names, sources, strict=True)]
+        values = {
+            "names": list(names),
+            "sources": list(sources),
+            "histories": [start == "all" for start in starts],
+            "starts": [start.isoformat() if isinstance(start, date) else None for start in starts],
+        }
         with self.transaction() as connection:
             connection.execute(_sql.REGISTER_MONITOR, {"monitor": monitor})
-            connection.execute(_sql.REGISTER_CONSUMERS, {"names": list(names), "sources": list(sources)})
+            connection.execute(_sql.REGISTER_CONSUMERS, values)
+            connection.execute(_sql.BEGIN_POSITIONS, {"sources": list(set(sources))})
         self._registered |= pairs
 
     def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:
         with self.transaction() as connection:
-            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}).fetchall()
+            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}, binary=True).fetchall()
         mine = _rows.emitted_by(rows, monitor)
         return [b for b in _rows.batches(rows) if b.state == "emitted" and (b.epoch <= epoch or b.id not in mine)]
 
@@ -225,7 +242,8 @@ class PostgresLedger:
 
     def batch_items(self, batch: BatchRecord) -> list[Item]:
         with self.transaction() as connection:
-            rows = connection.execute(_sql.BATCH_ITEMS, {"batch": batch.id, "consumer": batch.consumer})
+            asked = {"batch": batch.id, "consumer": batch.consumer}
+            rows = connection.execute(_sql.BATCH_ITEMS, asked, binary=True)
             return [_rows.item(row) for row in rows]
 
     def newest_items(
@@ -241,7 +259,7 @@ class PostgresLedger:
         values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop}
         values |= {"route": route, "batch": batch_id}
         with self.transaction() as connection:
-            return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
+            return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values, binary=True)]
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:

@@ -5,7 +5,7 @@ insert into source (name) select unnest(%(names)s::text[]) on conflict (name) do
 """
 
 SOURCES = """
-select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at
+select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at, listed_at
 from source where name = any(%(names)s)
 """
 
@@ -79,12 +79,42 @@ where id = %(source)s and scans = %(number)s
 """
 
 REGISTER_CONSUMERS = """
-with asked as (select * from unnest(%(names)s::text[], %(sources)s::int[]) as t (name, source_id)),
+with asked as (
+    select * from unnest(%(names)s::text[], %(sources)s::int[], %(histories)s::bool[], %(starts)s::text[])
+                  as t (name, source_id, history, start_from)
+),
 made as (insert into consumer (name) select distinct name from asked on conflict (name) do nothing returning id, name),
 have as (select id, name from made union select c.id, c.name from consumer c join asked a on a.name = c.name)
-insert into consumer_position (consumer_id, source_id)
-select h.id, a.source_id from asked a join have h on h.name = a.name on conflict do nothing
+insert into consumer_position (consumer_id, source_id, arrival, start_from)
+select h.id, a.source_id, case when a.history then 0 end, a.start_from
+from asked a join have h on h.name = a.name on conflict do nothing
 """
+
+NOTE_LISTED = """
+update source set listed_at = %(now)s where id = %(source)s and scans = %(number)s and listed_at is null
+"""
+
+# Whether an item lies before the day from which a consumer starts: its partition does, where that is a date; else it
+# was changed before that day.
+_BEFORE_START = r"""
+coalesce(case when i.partition ~ '^\d\d\d\d-\d\d-\d\d' then i.partition < {day}
+              else i.modified < ({day}::timestamp at time zone 'UTC') end, false)
+"""
+
+# Where a consumer that does not want all of the history begins: behind what is there, or before the first item of it
+# that does not lie before its start. Once, when the source has shown all that it holds.
+BEGIN_POSITIONS = f"""
+update consumer_position p set
+    history = s.arrivals, arrival = begins.behind, before_start = begins.behind
+from source s cross join lateral (
+    select case when w.start_from is null then s.arrivals else coalesce((
+               select i.arrival from item i
+               where i.source_id = s.id and not {_BEFORE_START.format(day="w.start_from")}
+               order by i.arrival limit 1) - 1, s.arrivals) end as behind, w.consumer_id
+    from consumer_position w where w.source_id = s.id and w.arrival is null) begins
+where s.id = any(%(sources)s) and s.listed_at is not null
+  and p.source_id = s.id and p.consumer_id = begins.consumer_id and p.arrival is null
+"""  # noqa: S608
 
 REGISTER_MONITOR = """
 insert into monitor (name) values (%(monitor)s) on conflict do nothing
@@ -117,17 +147,21 @@ where b.id = %(batch)s order by l.source_id
 
 # The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
 LOCK_POSITIONS = """
-select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind
+select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind, s.arrivals as last,
+       p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins
 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
 where c.name = any(%(consumers)s) order by p.consumer_id, p.source_id for update of p
 """
 
-PENDING = """
+PENDING = f"""
 select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, i.seen_at,
        s.name as source
 from item i join source s on s.id = i.source_id
-where i.source_id = %(source)s and i.arrival > %(arrival)s order by i.arrival limit %(limit)s
-"""
+where i.source_id = %(source)s and i.arrival > %(arrival)s
+  and (%(start_from)s::text is null or i.arrival > %(history)s
+       or not {_BEFORE_START.format(day="%(start_from)s::text")})
+order by i.arrival limit %(limit)s
+"""  # noqa: S608
 
 INSERT_BATCH = """
 insert into batch
@@ -137,8 +171,9 @@ from consumer c where c.name = %(consumer)s
 """
 
 INSERT_SLICE = """
-insert into slice (batch_id, source_id, first_arrival, last_arrival, arrivals)
-values (%(batch)s, %(source)s, %(first)s, %(last)s, %(arrivals)s)
+insert into slice (batch_id, source_id, first_arrival, last_arrival, arrivals, items)
+values (%(batch)s, %(source)s, %(first)s, %(last)s, %(arrivals)s,
+        coalesce(cardinality(%(arrivals)s::bigint[]), %(last)s - %(first)s + 1))
 """
 
 EMIT_BATCH = """
@@ -146,10 +181,16 @@ update batch set state = 'emitted', attempt = %(attempt)s, epoch = %(epoch)s, mo
 where id = %(id)s
 """
 
-ADVANCE = """
-update consumer_position p set arrival = %(arrival)s from consumer c
+ADVANCE = f"""
+update consumer_position p set
+    arrival = %(arrival)s,
+    before_start = p.before_start + case when p.start_from is null or p.history <= p.arrival then 0 else (
+        select count(*) from item i
+        where i.source_id = p.source_id and i.arrival > p.arrival and i.arrival <= least(%(arrival)s, p.history)
+          and {_BEFORE_START.format(day="p.start_from")}) end
+from consumer c
 where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
-"""
+"""  # noqa: S608
 
 QUARANTINE = """
 insert into quarantine (source_id, arrival, consumer_id, reason, batch_id, since)
