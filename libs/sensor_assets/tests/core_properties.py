@@ -343,6 +343,8 @@ def a_key_gives_the_date_that_was_written_into_it(drawn: tuple[str, datetime, st
     globbed = template_module.KeyTemplate("**" + before + "{date:" + code + "}*" + after)
     assert globbed.match("a/b/" + before + written + "-corrected" + after) is not None
     assert globbed.match(before + written + "/sub" + after) is None
+    keys = ["x" + before + written + after, before + written + after]
+    assert template.match_all(keys) == ([None, found.partition], [0])
 
 
 SIZES = st.sampled_from([(1, "KiB", 1024), (1, "MB", 10**6), (1, "GiB", 2**30), (3, "MiB", 3 * 2**20), (17, "", 17)])

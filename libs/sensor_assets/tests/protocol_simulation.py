@@ -46,6 +46,7 @@ from sensor_assets._runs import RunReport
 from sensor_assets._runtime import Clock, Runtime
 from sensor_assets._state import BatchRecord
 from sensor_assets.ledger import Ledger, PostgresLedger
+from sensor_assets.ledger._version import decode
 
 POISONED = "2013-01-02/bad"
 KEYS = ("2013-01-01/a", "2013-01-01/b", "2013-01-02/a", POISONED, "2013-01-03/c")
@@ -464,20 +465,21 @@ class Simulation:
 
     def check(self) -> None:
         """Compare the effects with the world, the log with its history, and the quarantine with the poison."""
-        log = self._select(
+        rows = self._select(
             "select key, version, arrival from item where source_id = (select id from source where name = %s) "
             "order by arrival",
             self.source.name,
         )
+        log = [(key, decode(version), arrival) for key, version, arrival in rows]
         self._check_log([(key, version) for key, version, _ in log])
         wanted = {key: version for key, version in self.world.things.items() if key != POISONED}
         present = {key: version for content in self.sinks.partitions.values() for key, version in content.items()}
         assert {key: present.get(key) for key in wanted} == wanted, "a partition does not show the world"
-        rows = [row for rows in self.sinks.files.values() for row in rows]
-        arrivals = [arrival for _, _, arrival in rows]
+        appended = [row for rows in self.sinks.files.values() for row in rows]
+        arrivals = [arrival for _, _, arrival in appended]
         assert len(arrivals) == len(set(arrivals)), "an arrival was appended twice"
         newest = {key: (key, version, arrival) for key, version, arrival in log}
-        assert {newest[key] for key in wanted} <= set(rows), "an arrival was not appended"
+        assert {newest[key] for key in wanted} <= set(appended), "an arrival was not appended"
         self._check_quarantine(newest)
 
     def _check_log(self, log: Sequence[tuple[str, str]]) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from sensor_assets import Item, LedgerError
+from sensor_assets import Item, LedgerError, Page
 from sensor_assets import _evaluate as evaluate_module
 from sensor_assets import _processing as processing_module
 from sensor_assets._evaluate import Answer
@@ -144,10 +144,10 @@ def recording_once(identity: Callable[[Item], object]) -> Mutant:
     recorded: set[tuple[int, object]] = set()
 
     def make(record: Original) -> Any:
-        def mutant(self: PostgresLedger, scan: Scan, items: list[Item], *arguments: Any) -> int:
+        def mutant(self: PostgresLedger, scan: Scan, page: Page, *arguments: Any) -> int:
             source = scan.source.id
-            fresh = [item for item in items if (source, identity(item)) not in recorded]
-            number: int = record(self, scan, fresh, *arguments)
+            fresh = [item for item in page.items if (source, identity(item)) not in recorded]
+            number: int = record(self, scan, dataclasses.replace(page, items=fresh), *arguments)
             recorded.update((source, identity(item)) for item in fresh)
             return number
 

@@ -153,12 +153,13 @@ class _Evaluation:
             pages=ledger.pages(state.id),
             now=clock.now(),
         )
-        new, error, complete = 0, None, True
+        new, error, complete, listed = 0, None, True, True
         try:
             for page in self.runtime.clients[state.name].scan(context):
                 new += ledger.record(scan, page, clock.now())
                 if page.acknowledge is not None:
                     page.acknowledge()
+                listed = not page.incomplete
                 if monotonic() > deadline:
                     complete = False
                     break
@@ -173,6 +174,8 @@ class _Evaluation:
         except Exception as failure:
             error = f"source '{state.name}' failed: {type(failure).__name__}: {failure}"
             self.log.warning(error, exc_info=True)
+        if complete and listed and error is None and state.listed_at is None:
+            ledger.note_listed(scan, clock.now())
         slowdown = min(2**state.failures, MAX_SLOWDOWN) if error else 1
         due_at = clock.now() + timedelta(seconds=interval * slowdown if complete else 0)
         ledger.end_scan(scan, now=clock.now(), due_at=due_at, error=error)
@@ -227,6 +230,8 @@ class _Evaluation:
                 name=consumer.name,
                 sources=tuple(states[source.name].id for source in consumer.sources),
                 limit=consumer.batching.max_items * policies[consumer.name].max_in_flight,
+                max_in_flight=policies[consumer.name].max_in_flight,
+                starts={states[source.name].id: source.start_from for source in consumer.sources},
             )
             for consumer in [*self.consumers[turn:], *self.consumers[:turn]]
         ]

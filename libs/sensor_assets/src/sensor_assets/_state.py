@@ -89,7 +89,10 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceState:
-    """A source as the ledger holds it: scan position, health, and when it is due again (UTC)."""
+    """A source as the ledger holds it: scan position, health, and when it is due again (UTC).
+
+    `listed_at` is when scans had shown all that it held for the first time.
+    """
 
     id: int
     name: str
@@ -100,3 +103,4 @@ class SourceState:
     error: str | None = None
     scanned_at: datetime | None = None
     due_at: datetime | None = None
+    listed_at: datetime | None = None

@@ -1,6 +1,7 @@
 """Key templates such as ``{date:%Y-%m-%d}*.csv``: which keys belong to a source, and to which partition."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from sensor_assets.errors import DefinitionError
@@ -16,6 +17,9 @@ _CODES = {
     "j": r"\d{3}",
     "y": r"\d{2}",
 }
+# Texts whose dates are remembered: ten thousand days or hours, about one megabyte.
+MOST_DATES = 10_000
+
 _TOKEN = re.compile(r"\{(?P<name>[a-z_]+)(?::(?P<format>[^{}]+))?\}|(?P<glob>\*\*|\*|\?)")
 
 
@@ -30,6 +34,7 @@ class KeyTemplate:
         self.text = text
         self.format: str | None = None
         self.has_partition = False
+        self._dates: dict[str, str | None] = {}
         pattern, position = "", 0
         for token in _TOKEN.finditer(text):
             pattern += re.escape(text[position : token.start()])
@@ -64,14 +69,34 @@ class KeyTemplate:
             return None
         if not self.has_partition:
             return Match(None)
-        text = found["partition"]
+        partition = self._partition(found["partition"])
+        return None if partition is None else Match(partition)
+
+    def match_all(self, keys: Sequence[str]) -> tuple[list[str | None], list[int]]:
+        """Return the partition of each key, and the places of the keys that `match` finds no place for."""
+        found = list(map(self._pattern.fullmatch, keys))
+        if not self.has_partition:
+            return [None] * len(found), [place for place, match in enumerate(found) if match is None]
+        partitions = [None if match is None else self._partition(match[1]) for match in found]
+        return partitions, [place for place, partition in enumerate(partitions) if partition is None]
+
+    def _partition(self, text: str) -> str | None:
         if self.format is None:
-            return Match(text)
-        try:
-            moment = datetime.strptime(text, self.format)
-        except ValueError:
-            return None
-        return Match(moment.date().isoformat() if moment.time() == datetime.min.time() else moment.isoformat())
+            return text
+        # Many keys name few dates, and parsing one takes longer than all the rest.
+        if text not in self._dates:
+            if len(self._dates) >= MOST_DATES:
+                self._dates.clear()
+            self._dates[text] = _iso(text, self.format)
+        return self._dates[text]
+
+
+def _iso(text: str, code: str) -> str | None:
+    try:
+        moment = datetime.strptime(text, code)
+    except ValueError:
+        return None
+    return moment.date().isoformat() if moment.time() == datetime.min.time() else moment.isoformat()
 
 
 class Match:

@@ -10,6 +10,7 @@ from sensor_assets._batching import seconds
 from sensor_assets._items import UNMATCHED, Item
 from sensor_assets._pages import ListingPage, PageMap, Relisting
 from sensor_assets._settings import Settings
+from sensor_assets._start import Start, parse_start
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
 
@@ -25,12 +26,15 @@ class Page:
         position: Scan position after it.
         relisting: What is to be remembered of the listing.
         acknowledge: Called once the page is durably recorded, for a queue that forgets what is acknowledged.
+        incomplete: Of a scan's last page: the source holds more, which no scan has shown yet. For listings that go on
+            in the next scan; see `start_from`.
     """
 
     items: Sequence[Item]
     position: Any = None
     relisting: Relisting | None = None
     acknowledge: Callable[[], None] | None = None
+    incomplete: bool = False
 
 
 class NoPages:
@@ -98,6 +102,10 @@ class Common:
     Args:
         every: Seconds between two scans, a timedelta, or a ``"{setting}"``.
         stale_after: How long scans may fail before the monitor's tick fails as well.
+        start_from: What an asset gets of the items that are there when it begins to follow the source: "all", none of
+            them ("now"), or those from a date on: whose partition is not before it, or where the partition is no date,
+            that were not modified before it (UTC). All are recorded, so that a backfill finds them, and whatever
+            changes later is processed. It is looked at once: changing it later changes nothing.
         description: Shown in the UI.
         key_prefix: Prefix of the source's node in the asset graph; unless told, that of the asset which follows it.
         group_name: Group of the source's node.
@@ -106,6 +114,7 @@ class Common:
 
     every: Duration = 30.0
     stale_after: timedelta | float = timedelta(hours=1)
+    start_from: Start | str = "all"
     description: str | None = None
     key_prefix: str | Sequence[str] | None = None
     group_name: str = "sources"
@@ -122,6 +131,7 @@ class Source(ABC):
             raise DefinitionError(f"source '{name}': a name has letters, digits and underscores, as in flight_files")
         self.name = name
         self.common = Common(**common)
+        self.start_from: Start = parse_start(self.common.start_from, f"source '{name}'")
 
     @property
     def required_resource_keys(self) -> frozenset[str]:
@@ -173,6 +183,16 @@ def place(item_key: str, template: KeyTemplate | None) -> tuple[str | None, dict
     if match is None:
         return None, {UNMATCHED: f"key '{item_key}' does not match '{template.text}'"}
     return match.partition, {}
+
+
+def place_all(
+    keys: Sequence[str], template: KeyTemplate | None
+) -> tuple[Sequence[str | None], dict[int, dict[str, Any]]]:
+    """Return `place` of many keys, as `Columns` take it: the partitions, and the metadata of keys without a place."""
+    if template is None:
+        return (), {}
+    partitions, misfits = template.match_all(keys)
+    return partitions, {number: place(keys[number], template)[1] for number in misfits}
 
 
 def pages(items: Iterable[Item], size: int = 1000) -> Iterator[Page]:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any, Protocol
 
 from sensor_assets._items import Item
 from sensor_assets._pages import PageMap
 from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
+from sensor_assets._start import Start
 from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets.errors import LedgerError
 
@@ -38,11 +40,21 @@ class Emission:
 
 @dataclass(frozen=True, kw_only=True)
 class Following:
-    """A consumer, the sources whose logs it reads, and the most arrivals that one decision may see."""
+    """A consumer and the sources whose logs it reads.
+
+    Args:
+        name: The consumer.
+        sources: Ids of the sources.
+        limit: The most arrivals of a log that one decision may see.
+        max_in_flight: The most batches that may be launched and unfinished; with so many, no arrivals are read.
+        starts: Where in the history of a source it starts, unless with all of it.
+    """
 
     name: str
     sources: tuple[int, ...]
     limit: int
+    max_in_flight: float = inf
+    starts: Mapping[int, Start] = field(default_factory=dict[int, Start])
 
 
 Decide = Callable[[str, ConsumerState], Decision | None]
@@ -77,6 +89,10 @@ class Ledger(Protocol):
         Raises:
             ScanSupersededError: A newer scan began; nothing was recorded.
         """
+        ...
+
+    def note_listed(self, scan: Scan, now: datetime) -> None:
+        """Note that scans have shown all that the source holds, so that consumers that do not start with all begin."""
         ...
 
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:

@@ -30,12 +30,8 @@ def decide_all(
     held: dict[str, str] = {}
     for consumer in consumers:
         mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
-        behind = [
-            (row["source_id"], row["arrival"])
-            for row in positions
-            if row["consumer"] == consumer.name and row["behind"]
-        ]
-        pending, more = _pending(connection, consumer, behind)
+        behind = [row for row in positions if row["consumer"] == consumer.name and row["behind"]]
+        pending, more = ((), False) if _is_full(consumer, mine) else _pending(connection, consumer, behind)
         decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
         if decision is None:
             continue
@@ -60,16 +56,26 @@ def _write(connection: Connection, consumer: str, decision: Decision, now: datet
         insert(connection, batch, now)
 
 
+def _is_full(consumer: Following, unfinished: Sequence[BatchRecord]) -> bool:
+    """Tell whether nothing could be launched, so that it is not worth to read what waits in the log."""
+    return sum(batch.state == "emitted" for batch in unfinished) >= consumer.max_in_flight
+
+
 def _pending(
-    connection: Connection, consumer: Following, behind: Sequence[tuple[int, int]]
+    connection: Connection, consumer: Following, behind: Sequence[DictRow]
 ) -> tuple[tuple[Arrival, ...], bool]:
     arrivals: list[Arrival] = []
     more = False
-    for source, position in behind:
+    for position in behind:
+        source = position["source_id"]
         if source not in consumer.sources:
             continue
-        asked = {"source": source, "arrival": position, "limit": consumer.limit + 1}
-        rows = connection.execute(_sql.PENDING, asked).fetchall()
+        asked = {**position, "source": source, "limit": consumer.limit + 1}
+        rows = connection.execute(_sql.PENDING, asked, binary=True).fetchall()
+        if not rows:
+            # All that is left lies before the consumer's start.
+            passed = {"consumer": consumer.name, "source": source, "arrival": position["last"]}
+            connection.execute(_sql.ADVANCE, passed)
         more = more or len(rows) > consumer.limit
         arrivals += [
             Arrival(source_id=source, item=_rows.item(row), seen_at=row["seen_at"]) for row in rows[: consumer.limit]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from threading import Lock
 from typing import Any, LiteralString, TypeAlias
 
@@ -19,7 +19,7 @@ from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _pages, _rows, _sql
+from sensor_assets.ledger import _emission, _pages, _recording, _rows, _sql, _version
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
@@ -113,32 +113,37 @@ class PostgresLedger:
 
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
         with self.transaction() as connection:
-            asked = {"source": source_id, "keys": None if keys is None else list(keys)}
-            return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
+            if keys is not None:
+                return _recording.of_keys(connection, source_id, keys)
+            rows = connection.execute(_sql.KNOWN, {"source": source_id}, binary=True)
+            return {row["key"]: _version.decode(row["version"]) for row in rows}
 
     def pages(self, source_id: int) -> "PostgresPageMap":
         return PostgresPageMap(self, source_id)
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
-        distinct = _rows.without_repeats([storable(item) for item in page.items])
-        values = {
-            "source": scan.source.id,
-            "number": scan.number,
-            "now": now,
-            "position": None if page.position is None else Jsonb(page.position),
-            "keys": [item.key for item in distinct],
-            "versions": [item.version for item in distinct],
-            "sizes": [item.size for item in distinct],
-            "modified": [item.modified for item in distinct],
-            "partitions": [item.partition for item in distinct],
-            "metadata": [Jsonb(dict(item.metadata)) if item.metadata else None for item in distinct],
-        }
+        items = _recording.without_repeats(storable(page.items))
+        source_id = scan.source.id
         with self.transaction() as connection:
-            if connection.execute(_sql.LOCK_SCAN, values).fetchone() is None:
+            asked = {"source": source_id, "number": scan.number}
+            row = connection.execute(_sql.LOCK_SCAN, asked).fetchone()
+            if row is None:
                 raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
             if page.relisting is not None:
-                _pages.replace(connection, scan.source.id, page.relisting)
-            return connection.execute(_sql.RECORD, values).rowcount
+                _pages.replace(connection, source_id, page.relisting)
+            new = _recording.new(connection, source_id, items)
+            if new or page.position != row["position"]:
+                position = None if page.position is None else Jsonb(page.position)
+                values = {"source": source_id, "new": len(new), "position": position}
+                connection.execute(_sql.MOVE_SOURCE, values)
+            if new:
+                _recording.append(connection, source_id, row["arrivals"], new, now)
+        return len(new)
+
+    def note_listed(self, scan: Scan, now: datetime) -> None:
+        with self.transaction() as connection:
+            connection.execute(_sql.NOTE_LISTED, {"source": scan.source.id, "number": scan.number, "now": now})
+            connection.execute(_sql.BEGIN_POSITIONS, {"sources": [scan.source.id]})
 
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
         values = {"source": scan.source.id, "number": scan.number, "now": now, "due_at": due_at, "error": error}
@@ -151,7 +156,10 @@ class PostgresLedger:
         with self.transaction() as connection:
             current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
             positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
-            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}).fetchall()
+            if begins := [row["source_id"] for row in positions if row["begins"]]:
+                # It was registered while another process noted that the source was listed.
+                connection.execute(_sql.BEGIN_POSITIONS, {"sources": begins})
+            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}, binary=True).fetchall()
             unfinished = _rows.batches(rows)
             if current > epoch:
                 again = [
@@ -176,14 +184,23 @@ class PostgresLedger:
         if pairs <= self._registered:
             return
         names, sources = zip(*sorted(pairs), strict=True)
+        by_name = {consumer.name: consumer for consumer in consumers}
+        starts = [by_name[name].starts.get(source, "all") for name, source in zip(names, sources, strict=True)]
+        values = {
+            "names": list(names),
+            "sources": list(sources),
+            "histories": [start == "all" for start in starts],
+            "starts": [start.isoformat() if isinstance(start, date) else None for start in starts],
+        }
         with self.transaction() as connection:
             connection.execute(_sql.REGISTER_MONITOR, {"monitor": monitor})
-            connection.execute(_sql.REGISTER_CONSUMERS, {"names": list(names), "sources": list(sources)})
+            connection.execute(_sql.REGISTER_CONSUMERS, values)
+            connection.execute(_sql.BEGIN_POSITIONS, {"sources": list(set(sources))})
         self._registered |= pairs
 
     def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:
         with self.transaction() as connection:
-            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}).fetchall()
+            rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": list(consumers)}, binary=True).fetchall()
         mine = _rows.emitted_by(rows, monitor)
         return [b for b in _rows.batches(rows) if b.state == "emitted" and (b.epoch <= epoch or b.id not in mine)]
 
@@ -225,7 +242,8 @@ class PostgresLedger:
 
     def batch_items(self, batch: BatchRecord) -> list[Item]:
         with self.transaction() as connection:
-            rows = connection.execute(_sql.BATCH_ITEMS, {"batch": batch.id, "consumer": batch.consumer})
+            asked = {"batch": batch.id, "consumer": batch.consumer}
+            rows = connection.execute(_sql.BATCH_ITEMS, asked, binary=True)
             return [_rows.item(row) for row in rows]
 
     def newest_items(
@@ -241,7 +259,7 @@ class PostgresLedger:
         values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop}
         values |= {"route": route, "batch": batch_id}
         with self.transaction() as connection:
-            return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
+            return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values, binary=True)]
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:

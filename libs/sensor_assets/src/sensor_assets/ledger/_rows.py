@@ -1,5 +1,6 @@
 """Rows of the ledger as values."""
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -7,6 +8,7 @@ from psycopg.rows import DictRow
 
 from sensor_assets._items import Item
 from sensor_assets._state import BatchRecord
+from sensor_assets.ledger import _version
 
 
 def emitted_by(rows: Sequence[DictRow], monitor: str) -> set[str]:
@@ -46,16 +48,13 @@ def _batch(rows: Sequence[DictRow]) -> BatchRecord:
 
 def item(row: DictRow) -> Item:
     """Return an item."""
-    names = ("key", "version", "arrival", "size", "modified", "partition", "source")
-    return Item(metadata=row["metadata"] or {}, **{name: row[name] for name in names})
-
-
-def without_repeats(items: Sequence[Item]) -> list[Item]:
-    """Drop an item that repeats the version which its key had last in the same page."""
-    last: dict[str, str] = {}
-    distinct: list[Item] = []
-    for item in items:
-        if last.get(item.key) != item.version:
-            distinct.append(item)
-            last[item.key] = item.version
-    return distinct
+    return Item(
+        key=row["key"],
+        version=_version.decode(row["version"]),
+        arrival=row["arrival"],
+        size=row["size"],
+        modified=row["modified"],
+        partition=row["partition"],
+        metadata=json.loads(row["metadata"]) if row["metadata"] else {},
+        source=row["source"],
+    )

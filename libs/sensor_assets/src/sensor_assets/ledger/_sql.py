@@ -5,7 +5,7 @@ insert into source (name) select unnest(%(names)s::text[]) on conflict (name) do
 """
 
 SOURCES = """
-select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at
+select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at, listed_at
 from source where name = any(%(names)s)
 """
 
@@ -13,45 +13,44 @@ BEGIN_SCAN = """
 update source set scans = scans + 1 where id = %(source)s returning scans, position
 """
 
+# The newest version of each key; none for one that was gone when a run looked for it.
 KNOWN = """
 select key, version from (
-    select distinct on (key) key, version, arrival from item
-    where source_id = %(source)s and (%(keys)s::text[] is null or key = any(%(keys)s::text[]))
-    order by key, arrival desc
+    select distinct on (key) key, version, arrival from item where source_id = %(source)s order by key, arrival desc
 ) i where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = i.arrival)
 """
 
-LOCK_SCAN = """
-select 1 from source where id = %(source)s and scans = %(number)s for update
+KNOWN_OF_KEYS = """
+select asked.key, newest.version
+from json_array_elements_text(%(keys)s::json) as asked (key)
+cross join lateral (
+    select i.version, i.arrival from item i where i.source_id = %(source)s and i.key = asked.key collate "C"
+    order by i.arrival desc limit 1) newest
+where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = newest.arrival)
 """
 
-# An item is new when it differs from the newest recorded version of its key: a thing that returns to an earlier state
-# (same bytes, same ETag) has changed twice, and one that was gone has returned. Where a page shows several versions of
-# a key, oldest first, those after the newest recorded one are new. Stale scans cannot disturb that, see LOCK_SCAN.
-RECORD = """
-with incoming as (
-    select * from unnest(%(keys)s::text[], %(versions)s::text[], %(sizes)s::bigint[], %(modified)s::timestamptz[],
-                         %(partitions)s::text[], %(metadata)s::jsonb[])
-             with ordinality as t (key, version, size, modified, partition, metadata, place)
-), compared as (
-    select i.*, max(i.place) filter (where i.version = newest.version) over (partition by i.key) as newest_place
-    from incoming i left join lateral (
-        select case when not exists (select 1 from gone g where g.source_id = k.source_id and g.arrival = k.arrival)
-                    then k.version end as version
-        from item k where k.source_id = %(source)s and k.key = i.key collate "C"
-        order by k.arrival desc limit 1) newest on true
-), fresh as (
-    select c.*, row_number() over (order by c.place) as step from compared c
-    where c.newest_place is null or c.place > c.newest_place
-), counted as (
-    update source set arrivals = arrivals + (select count(*) from fresh), position = %(position)s
-    where id = %(source)s returning arrivals - (select count(*) from fresh) as before
-)
-insert into item (source_id, arrival, key, version, size, modified, partition, metadata, seen_at)
-select %(source)s, counted.before + fresh.step, fresh.key, fresh.version, fresh.size, fresh.modified, fresh.partition,
-       fresh.metadata, %(now)s
-from fresh, counted
+# Newest first within a key; a version that is gone counts as none.
+KNOWN_BETWEEN = """
+select i.key, case when not exists (
+    select 1 from gone g where g.source_id = %(source)s and g.arrival = i.arrival) then i.version end
+from item i
+where i.source_id = %(source)s and i.key >= %(first)s::text collate "C" and i.key <= %(last)s::text collate "C"
+order by i.key, i.arrival desc limit %(limit)s
 """
+
+# The lock is what makes commit order arrival order, and what makes comparing and appending one step.
+LOCK_SCAN = """
+select arrivals, position from source where id = %(source)s and scans = %(number)s for update
+"""
+
+MOVE_SOURCE = """
+update source set arrivals = arrivals + %(new)s, position = %(position)s where id = %(source)s
+"""
+
+APPEND = """
+copy item (source_id, arrival, size, modified, seen_at, key, version, partition, metadata) from stdin (format binary)
+"""
+APPEND_TYPES = ("int4", "int8", "int8", "timestamptz", "timestamptz", "text", "bytea", "text", "text")
 
 FORGET_PAGES = """
 delete from listing_page
@@ -80,12 +79,42 @@ where id = %(source)s and scans = %(number)s
 """
 
 REGISTER_CONSUMERS = """
-with asked as (select * from unnest(%(names)s::text[], %(sources)s::int[]) as t (name, source_id)),
+with asked as (
+    select * from unnest(%(names)s::text[], %(sources)s::int[], %(histories)s::bool[], %(starts)s::text[])
+                  as t (name, source_id, history, start_from)
+),
 made as (insert into consumer (name) select distinct name from asked on conflict (name) do nothing returning id, name),
 have as (select id, name from made union select c.id, c.name from consumer c join asked a on a.name = c.name)
-insert into consumer_position (consumer_id, source_id)
-select h.id, a.source_id from asked a join have h on h.name = a.name on conflict do nothing
+insert into consumer_position (consumer_id, source_id, arrival, start_from)
+select h.id, a.source_id, case when a.history then 0 end, a.start_from
+from asked a join have h on h.name = a.name on conflict do nothing
 """
+
+NOTE_LISTED = """
+update source set listed_at = %(now)s where id = %(source)s and scans = %(number)s and listed_at is null
+"""
+
+# Whether an item lies before the day from which a consumer starts: its partition does, where that is a date; else it
+# was changed before that day.
+_BEFORE_START = r"""
+coalesce(case when i.partition ~ '^\d\d\d\d-\d\d-\d\d' then i.partition < {day}
+              else i.modified < ({day}::timestamp at time zone 'UTC') end, false)
+"""
+
+# Where a consumer that does not want all of the history begins: behind what is there, or before the first item of it
+# that does not lie before its start. Once, when the source has shown all that it holds.
+BEGIN_POSITIONS = f"""
+update consumer_position p set
+    history = s.arrivals, arrival = begins.behind, before_start = begins.behind
+from source s cross join lateral (
+    select case when w.start_from is null then s.arrivals else coalesce((
+               select i.arrival from item i
+               where i.source_id = s.id and not {_BEFORE_START.format(day="w.start_from")}
+               order by i.arrival limit 1) - 1, s.arrivals) end as behind, w.consumer_id
+    from consumer_position w where w.source_id = s.id and w.arrival is null) begins
+where s.id = any(%(sources)s) and s.listed_at is not null
+  and p.source_id = s.id and p.consumer_id = begins.consumer_id and p.arrival is null
+"""  # noqa: S608
 
 REGISTER_MONITOR = """
 insert into monitor (name) values (%(monitor)s) on conflict do nothing
@@ -118,17 +147,21 @@ where b.id = %(batch)s order by l.source_id
 
 # The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
 LOCK_POSITIONS = """
-select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind
+select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind, s.arrivals as last,
+       p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins
 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
 where c.name = any(%(consumers)s) order by p.consumer_id, p.source_id for update of p
 """
 
-PENDING = """
+PENDING = f"""
 select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, i.seen_at,
        s.name as source
 from item i join source s on s.id = i.source_id
-where i.source_id = %(source)s and i.arrival > %(arrival)s order by i.arrival limit %(limit)s
-"""
+where i.source_id = %(source)s and i.arrival > %(arrival)s
+  and (%(start_from)s::text is null or i.arrival > %(history)s
+       or not {_BEFORE_START.format(day="%(start_from)s::text")})
+order by i.arrival limit %(limit)s
+"""  # noqa: S608
 
 INSERT_BATCH = """
 insert into batch
@@ -138,8 +171,9 @@ from consumer c where c.name = %(consumer)s
 """
 
 INSERT_SLICE = """
-insert into slice (batch_id, source_id, first_arrival, last_arrival, arrivals)
-values (%(batch)s, %(source)s, %(first)s, %(last)s, %(arrivals)s)
+insert into slice (batch_id, source_id, first_arrival, last_arrival, arrivals, items)
+values (%(batch)s, %(source)s, %(first)s, %(last)s, %(arrivals)s,
+        coalesce(cardinality(%(arrivals)s::bigint[]), %(last)s - %(first)s + 1))
 """
 
 EMIT_BATCH = """
@@ -147,10 +181,16 @@ update batch set state = 'emitted', attempt = %(attempt)s, epoch = %(epoch)s, mo
 where id = %(id)s
 """
 
-ADVANCE = """
-update consumer_position p set arrival = %(arrival)s from consumer c
+ADVANCE = f"""
+update consumer_position p set
+    arrival = %(arrival)s,
+    before_start = p.before_start + case when p.start_from is null or p.history <= p.arrival then 0 else (
+        select count(*) from item i
+        where i.source_id = p.source_id and i.arrival > p.arrival and i.arrival <= least(%(arrival)s, p.history)
+          and {_BEFORE_START.format(day="p.start_from")}) end
+from consumer c
 where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
-"""
+"""  # noqa: S608
 
 QUARANTINE = """
 insert into quarantine (source_id, arrival, consumer_id, reason, batch_id, since)

@@ -18,27 +18,34 @@ create table source (
     failing_since timestamptz,
     error text,
     scanned_at timestamptz,
-    due_at timestamptz
+    due_at timestamptz,
+    listed_at timestamptz
 );
 comment on column source.arrivals is
     'The last arrival number given; grows only under this row''s lock, so commit order is arrival order';
 comment on column source.scans is 'Number of scans begun; only the newest may record';
+comment on column source.listed_at is 'When scans had shown all that the source held for the first time';
 
+-- Eight bytes a row are eight megabytes a million items, so: wide columns first; no null in the item of an object
+-- store, because one null lengthens the row by eight bytes; full pages in the indexes that only grow at their ends; the
+-- index of partitions without the arrival, so that equal entries share one.
 create table item (
-    source_id integer not null,
     arrival bigint not null,
     size bigint not null,
     modified timestamptz,
     seen_at timestamptz not null,
+    source_id integer not null,
     key text collate "C" not null,
-    version text collate "C" not null,
+    version bytea not null,
     partition text collate "C",
-    metadata jsonb,
-    primary key (source_id, arrival)
+    metadata text not null default '',
+    primary key (source_id, arrival) with (fillfactor = 100)
 );
 comment on table item is 'The log: one row for each version of each thing, never changed';
-create index item_newest on item (source_id, key, arrival desc) include (version);
-create index item_partition on item (source_id, partition, arrival) where partition is not null;
+comment on column item.version is 'A quoted MD5 (the usual ETag) as its 16 bytes, else UTF-8; see _version.py';
+comment on column item.metadata is 'JSON, or the empty text for none';
+create index item_newest on item (source_id, key, arrival desc) with (fillfactor = 97);
+create index item_partition on item (source_id, partition) with (fillfactor = 100) where partition is not null;
 
 create table consumer (
     id integer generated always as identity primary key,
@@ -48,10 +55,18 @@ create table consumer (
 create table consumer_position (
     consumer_id integer not null references consumer,
     source_id integer not null references source,
-    arrival bigint not null default 0,
+    arrival bigint,
+    start_from text collate "C",
+    history bigint,
+    before_start bigint not null default 0,
     primary key (consumer_id, source_id)
 );
-comment on column consumer_position.arrival is 'The last arrival that is in a batch or set aside';
+comment on column consumer_position.arrival is
+    'The last arrival that is in a batch or set aside; null until the source was listed and the consumer can begin';
+comment on column consumer_position.start_from is 'The date at which the consumer starts in the history, or null';
+comment on column consumer_position.history is 'The last arrival that was there when the consumer began';
+comment on column consumer_position.before_start is
+    'How many arrivals up to the position were there when the consumer began and lie before its start';
 
 create table monitor (
     name text primary key,
@@ -90,6 +105,7 @@ create table slice (
     source_id integer not null,
     first_arrival bigint not null,
     last_arrival bigint not null,
+    items integer not null,
     arrivals bigint[],
     primary key (batch_id, source_id)
 );
@@ -128,36 +144,45 @@ create table quarantine (
 
 STATUS = """
 create view source_status as
-with follows as (
-    select s.id as source_id, s.name as source, c.id as consumer_id, c.name as consumer, s.arrivals as seen,
-           greatest(s.arrivals - p.arrival, 0) as behind, p.arrival as position,
+with open_slices as (
+    select b.consumer_id, l.source_id, b.state, l.first_arrival, l.last_arrival, l.arrivals, l.items
+    from batch b join slice l on l.batch_id = b.id where b.state in ('waiting', 'emitted')
+), in_batches as (
+    select o.consumer_id, o.source_id,
+           coalesce(sum(o.items) filter (where o.state = 'waiting'), 0) as queued,
+           coalesce(sum(o.items) filter (where o.state = 'emitted'), 0) as in_flight,
+           -- An arrival that is set aside and in an open batch as well counts as what the batch is.
+           coalesce(sum((
+               select count(*) from quarantine q
+               where q.source_id = o.source_id and q.consumer_id = o.consumer_id and q.released_at is null
+                 and q.arrival between o.first_arrival and o.last_arrival
+                 and (o.arrivals is null or q.arrival = any(o.arrivals)))), 0) as quarantined,
+           min((select i.seen_at from item i
+                where i.source_id = o.source_id and i.arrival = o.first_arrival)) as oldest
+    from open_slices o group by o.consumer_id, o.source_id
+), set_aside as (
+    select q.consumer_id, q.source_id, count(*) as quarantined
+    from quarantine q join consumer_position p on (p.consumer_id, p.source_id) = (q.consumer_id, q.source_id)
+    where q.released_at is null and q.arrival <= p.arrival group by q.consumer_id, q.source_id
+), counted as (
+    select s.name as source, c.name as consumer, s.arrivals as seen,
+           greatest(s.arrivals - at.arrival, 0) as behind, at.arrival - at.before_start as taken, at.before_start,
+           coalesce(b.queued, 0) as queued, coalesce(b.in_flight, 0) as in_flight,
+           coalesce(a.quarantined, 0) - coalesce(b.quarantined, 0) as quarantined,
+           least(b.oldest, (select i.seen_at from item i
+                            where i.source_id = s.id and i.arrival = at.arrival + 1)) as oldest,
            s.failures = 0 as healthy, s.error
     from consumer_position p join source s on s.id = p.source_id join consumer c on c.id = p.consumer_id
-), open_slices as (
-    select b.consumer_id, l.source_id, b.state, l.first_arrival, l.last_arrival, l.arrivals,
-           coalesce(cardinality(l.arrivals), l.last_arrival - l.first_arrival + 1) as items
-    from batch b join slice l on l.batch_id = b.id where b.state in ('waiting', 'emitted')
-), counted as (
-    select f.*,
-           coalesce((select sum(o.items) from open_slices o where o.consumer_id = f.consumer_id
-                     and o.source_id = f.source_id and o.state = 'waiting'), 0) as queued,
-           coalesce((select sum(o.items) from open_slices o where o.consumer_id = f.consumer_id
-                     and o.source_id = f.source_id and o.state = 'emitted'), 0) as in_flight,
-           (select count(*) from quarantine q where q.consumer_id = f.consumer_id
-            and q.source_id = f.source_id and q.released_at is null and q.arrival <= f.position
-            and not exists (
-                select 1 from open_slices o where o.consumer_id = f.consumer_id and o.source_id = f.source_id
-                and q.arrival between o.first_arrival and o.last_arrival
-                and (o.arrivals is null or q.arrival = any(o.arrivals)))) as quarantined,
-           least((select min(i.seen_at) from item i join open_slices o on o.source_id = i.source_id
-                  and o.first_arrival = i.arrival
-                  where o.consumer_id = f.consumer_id and o.source_id = f.source_id),
-                 (select i.seen_at from item i
-                  where i.source_id = f.source_id and i.arrival = f.position + 1)) as oldest
-    from follows f
+    -- Who has not begun yet, and will begin behind what is there then, waits for none of it.
+    cross join lateral (select p.arrival is null and p.start_from is null as begins_behind) not_yet
+    cross join lateral (
+        select case when begins_behind then s.arrivals else coalesce(p.arrival, 0) end as arrival,
+               case when begins_behind then s.arrivals else p.before_start end as before_start) at
+    left join in_batches b on (b.consumer_id, b.source_id) = (p.consumer_id, p.source_id)
+    left join set_aside a on (a.consumer_id, a.source_id) = (p.consumer_id, p.source_id)
 )
-select source, consumer, seen::bigint as seen, (behind + queued)::bigint as waiting, in_flight::bigint as in_flight,
-       (seen - behind - queued - in_flight - quarantined)::bigint as done, quarantined::bigint as quarantined,
+select source, consumer, seen, (behind + queued)::bigint as waiting, in_flight::bigint as in_flight,
+       (taken - queued - in_flight - quarantined)::bigint as done, quarantined::bigint as quarantined, before_start,
        coalesce(extract(epoch from now() - oldest), 0)::double precision as lag_seconds, healthy, error
 from counted
 """
