@@ -1,12 +1,14 @@
 """What every source is: a declaration, and the opened client that scans and reads."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sensor_assets._batching import seconds
+from sensor_assets._due import MOST_PATIENCE, MOST_SCAN_SECONDS
 from sensor_assets._items import UNMATCHED, Item
 from sensor_assets._pages import ListingPage, PageMap, Relisting
 from sensor_assets._settings import Settings
@@ -55,6 +57,9 @@ class ScanContext:
         resources: Dagster resources that the source asked for, by name.
         pages: What is remembered of the source's listing.
         now: The time (UTC).
+        remaining: Returns the seconds in which the next page, or the end, is expected; after that the scan is left
+            behind and the source counts as failed. A bound for the source's own calls.
+        calls: How often the scan asked the outside, by operation; a source counts as it asks: ``calls["list"] += 1``.
     """
 
     position: Any
@@ -63,10 +68,12 @@ class ScanContext:
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    remaining: Callable[[], float] = lambda: MOST_SCAN_SECONDS
+    calls: Counter[str] = field(default_factory=Counter[str])
 
 
 class SourceClient(ABC):
-    """An opened source. Used by one evaluation or one run at a time."""
+    """An opened source. Used by one evaluation or one run at a time, and by a scan in one thread of its own."""
 
     @abstractmethod
     def scan(self, context: ScanContext) -> Iterable[Page]:
@@ -106,6 +113,9 @@ class Common:
             them ("now"), or those from a date on: whose partition is not before it, or where the partition is no date,
             that were not modified before it (UTC). All are recorded, so that a backfill finds them, and whatever
             changes later is processed. It is looked at once: changing it later changes nothing.
+        patience: Seconds that a scan may take to show its first page, and each further one, before the source counts as
+            failed; at most 25. Unless told it depends on the time between two ticks: 12 s with every 30 s. A tick waits
+            for its slowest source, so one that needs longer than its neighbours' intervals wants a `SourceGroup`.
         description: Shown in the UI.
         key_prefix: Prefix of the source's node in the asset graph; unless told, that of the asset which follows it.
         group_name: Group of the source's node.
@@ -115,6 +125,7 @@ class Common:
     every: Duration = 30.0
     stale_after: timedelta | float = timedelta(hours=1)
     start_from: Start | str = "all"
+    patience: timedelta | float | None = None
     description: str | None = None
     key_prefix: str | Sequence[str] | None = None
     group_name: str = "sources"
@@ -132,6 +143,17 @@ class Source(ABC):
         self.name = name
         self.common = Common(**common)
         self.start_from: Start = parse_start(self.common.start_from, f"source '{name}'")
+        patience = self.patience
+        if patience is not None and not 0 < patience <= MOST_PATIENCE:
+            raise DefinitionError(
+                f"source '{name}': patience must be more than 0 and at most {MOST_PATIENCE:.0f} seconds, "
+                f"not {patience}: the daemon gives up on a tick after 60 s"
+            )
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that a scan may take to answer, if the source says so."""
+        return None if self.common.patience is None else seconds(self.common.patience)
 
     @property
     def required_resource_keys(self) -> frozenset[str]:
