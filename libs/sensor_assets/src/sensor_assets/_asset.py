@@ -59,6 +59,7 @@ def sensor_asset(
     batching: Batching | None = None,
     retry: Retry | None = None,
     max_in_flight: int | None = None,
+    appends: bool = False,
     **asset: Any,
 ) -> "Callable[[Callable[P, R]], SensorAsset[P, R]]":
     """Make an asset that materializes when its source shows something new.
@@ -72,6 +73,10 @@ def sensor_asset(
         retry: How failures are treated; see `Retry`.
         max_in_flight: Most unfinished runs. An asset without partitions runs one batch at a time unless a number is
             given, which promises that batches do not disturb each other.
+        appends: The asset adds each batch to what is there, as a file or rows named after the batch, and removes what
+            the batches in ``batch.replaces`` left, as `Lake.append` does. A launch by hand or a backfill then processes
+            its batches again, each in the place of the old one, instead of adding everything once more. Its batches
+            also keep versions that a newer one replaced, as long as the source can show them.
         asset: Arguments of ``@dagster.asset``. ``backfill_policy`` is ``BackfillPolicy.single_run()`` unless told: then
             neighbouring partitions share a run.
 
@@ -94,6 +99,7 @@ def sensor_asset(
         batching=batching or Batching(),
         retry=retry or Retry(),
         max_in_flight=max_in_flight,
+        appends=appends,
         prefix=_prefix(asset),
     )
 

@@ -26,6 +26,7 @@ class Declaration:
     batching: Batching
     retry: Retry
     max_in_flight: int | None
+    appends: bool = False
     prefix: tuple[str, ...] = ()
 
     def source_key(self, source: Source) -> dg.AssetKey:

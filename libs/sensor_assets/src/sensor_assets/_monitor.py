@@ -7,11 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from sensor_assets._claims import ATTEMPT_TAG, BATCH_TAG
 from sensor_assets._consumers import Consumer
 from sensor_assets._cursor import Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
 from sensor_assets._evaluate import Answer, Health, evaluate
-from sensor_assets._processing import ATTEMPT_TAG, BATCH_TAG
 from sensor_assets._runs import InstanceRuns
 from sensor_assets._runtime import RESOURCE_KEY, Runtime
 from sensor_assets._sources.base import Source

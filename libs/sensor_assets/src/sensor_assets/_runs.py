@@ -6,8 +6,8 @@ from typing import Protocol
 
 import dagster as dg
 
+from sensor_assets._claims import BATCH_TAG
 from sensor_assets._dagster import WILL_RETRY_TAG
-from sensor_assets._processing import BATCH_TAG
 from sensor_assets._reconcile import RunOutcome
 
 RUN_KEY_TAG = "dagster/run_key"

@@ -1,6 +1,6 @@
 """Writing what consumers decide, within the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision
-from sensor_assets.ledger import _rows, _sql
+from sensor_assets.ledger import _released, _rows, _sql
 from sensor_assets.ledger._api import Decide, Following
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -30,18 +30,20 @@ def decide_all(
     held: dict[str, str] = {}
     for consumer in consumers:
         mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
-        behind = [
-            (row["source_id"], row["arrival"])
-            for row in positions
-            if row["consumer"] == consumer.name and row["behind"]
-        ]
+        at = [row for row in positions if row["consumer"] == consumer.name]
+        behind = [(row["source_id"], row["arrival"]) for row in at if row["behind"]]
         pending, more = _pending(connection, consumer, behind)
-        decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
+        released = _released.pending(connection, consumer, at)
+        decision = decide(consumer.name, ConsumerState(pending=(*released, *pending), more=more, open=mine))
         if decision is None:
             continue
         if decision.held is not None:
             held[consumer.name] = decision.held
-        _write(connection, consumer.name, decision, now)
+        if any(row["held"] != decision.held for row in at):
+            connection.execute(_sql.NOTE_HELD, {"consumer": consumer.name, "held": decision.held})
+        _write(connection, consumer.name, decision, {row["source_id"]: row["arrival"] for row in at}, now)
+        if released:
+            _released.decided(connection, consumer.name, decision)
         for batch in (*mine, *decision.cut):
             if batch.id in decision.emit:
                 launched = replace(batch, state="emitted", attempt=batch.attempt + 1, epoch=epoch)
@@ -51,11 +53,15 @@ def decide_all(
     return emitted, held
 
 
-def _write(connection: Connection, consumer: str, decision: Decision, now: datetime) -> None:
+def _write(
+    connection: Connection, consumer: str, decision: Decision, reached: Mapping[int, int], now: datetime
+) -> None:
     for misfit in decision.misfits:
         quarantine(connection, consumer, misfit.source_id, misfit.arrival, misfit.reason, None, now)
     for source, arrival in decision.positions.items():
-        connection.execute(_sql.ADVANCE, {"consumer": consumer, "source": source, "arrival": arrival})
+        # What was released from quarantine lies behind the position, which never goes back.
+        if arrival > reached.get(source, 0):
+            connection.execute(_sql.ADVANCE, {"consumer": consumer, "source": source, "arrival": arrival})
     for batch in decision.cut:
         insert(connection, batch, now)
 
@@ -85,14 +91,22 @@ def insert(connection: Connection, batch: BatchRecord, now: datetime) -> None:
             "id": batch.id,
             "consumer": batch.consumer,
             "state": batch.state,
+            "origin": batch.origin,
+            "halved": batch.halved,
             "route": batch.route,
             "partitions": list(batch.partitions),
             "replaces": list(batch.replaces),
             "items": batch.items,
             "bytes": batch.bytes,
+            "first_failed_at": batch.first_failed_at,
             "now": now,
         },
     )
+    insert_slices(connection, batch)
+
+
+def insert_slices(connection: Connection, batch: BatchRecord) -> None:
+    """Store which arrivals a batch takes."""
     for source, arrivals in batch.slices.items():
         whole = arrivals[-1] - arrivals[0] + 1 == len(arrivals)
         connection.execute(

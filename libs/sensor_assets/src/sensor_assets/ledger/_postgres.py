@@ -21,6 +21,8 @@ from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
 from sensor_assets.ledger import _emission, _pages, _rows, _sql
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
+from sensor_assets.ledger._replay import replay
+from sensor_assets.ledger._selection import Selection
 from sensor_assets.ledger._storable import storable
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -223,9 +225,10 @@ class PostgresLedger:
             found = _rows.batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
         return found[0] if found else None
 
-    def batch_items(self, batch: BatchRecord) -> list[Item]:
+    def batch_items(self, batch: BatchRecord, *, superseded: bool = False) -> list[Item]:
+        values = {"batch": batch.id, "consumer": batch.consumer, "superseded": superseded}
         with self.transaction() as connection:
-            rows = connection.execute(_sql.BATCH_ITEMS, {"batch": batch.id, "consumer": batch.consumer})
+            rows = connection.execute(_sql.BATCH_ITEMS, values)
             return [_rows.item(row) for row in rows]
 
     def newest_items(
@@ -242,6 +245,19 @@ class PostgresLedger:
         values |= {"route": route, "batch": batch_id}
         with self.transaction() as connection:
             return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values)]
+
+    def replay(
+        self,
+        consumer: str,
+        *,
+        route: str | None,
+        partitions: Sequence[str],
+        new_id: Callable[[], str],
+        now: datetime,
+    ) -> int:
+        selections = [Selection(consumer=consumer, route=route, partition=key) for key in partitions or (None,)]
+        with self.transaction() as connection:
+            return sum(len(replay(connection, selection, new_id, now).batches) for selection in selections)
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:

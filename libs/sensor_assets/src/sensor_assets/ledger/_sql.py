@@ -100,25 +100,27 @@ update monitor set epoch = %(epoch)s where name = %(monitor)s
 """
 
 OPEN_BATCHES = """
-select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.replaces::text[], b.bytes, b.attempt,
-       b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
+select b.id::text, c.name as consumer, b.state, b.origin, b.halved, b.route, b.partitions, b.replaces::text[],
+       b.replaced_by::text, b.bytes, b.attempt, b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
        l.source_id, l.first_arrival, l.last_arrival, l.arrivals
-from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
+from batch b join consumer c on c.id = b.consumer_id left join slice l on l.batch_id = b.id
 where b.state in ('waiting', 'emitted') and c.name = any(%(consumers)s)
 order by b.sequence, l.source_id
 """
 
 ONE_BATCH = """
-select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.replaces::text[], b.bytes, b.attempt,
-       b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
+select b.id::text, c.name as consumer, b.state, b.origin, b.halved, b.route, b.partitions, b.replaces::text[],
+       b.replaced_by::text, b.bytes, b.attempt, b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
        l.source_id, l.first_arrival, l.last_arrival, l.arrivals
-from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
+from batch b join consumer c on c.id = b.consumer_id left join slice l on l.batch_id = b.id
 where b.id = %(batch)s order by l.source_id
 """
 
 # The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
 LOCK_POSITIONS = """
-select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind
+select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind, c.held,
+       exists (select 1 from quarantine q
+               where q.pending and q.consumer_id = p.consumer_id and q.source_id = p.source_id) as released
 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
 where c.name = any(%(consumers)s) order by p.consumer_id, p.source_id for update of p
 """
@@ -132,8 +134,9 @@ where i.source_id = %(source)s and i.arrival > %(arrival)s order by i.arrival li
 
 INSERT_BATCH = """
 insert into batch
-    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at)
-select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s
+    (id, consumer_id, state, origin, halved, route, partitions, replaces, items, bytes, first_failed_at, created_at)
+select %(id)s, c.id, %(state)s, %(origin)s, %(halved)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s,
+       %(bytes)s, %(first_failed_at)s, %(now)s
 from consumer c where c.name = %(consumer)s
 """
 
@@ -147,6 +150,8 @@ update batch set state = 'emitted', attempt = %(attempt)s, epoch = %(epoch)s, mo
 where id = %(id)s
 """
 
+NOTE_HELD = "update consumer set held = %(held)s where name = %(consumer)s"
+
 ADVANCE = """
 update consumer_position p set arrival = %(arrival)s from consumer c
 where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
@@ -156,7 +161,8 @@ QUARANTINE = """
 insert into quarantine (source_id, arrival, consumer_id, reason, batch_id, since)
 select %(source)s, %(arrival)s, c.id, %(reason)s, %(batch)s, %(now)s from consumer c where c.name = %(consumer)s
 on conflict (source_id, arrival, consumer_id)
-do update set reason = excluded.reason, batch_id = excluded.batch_id, since = excluded.since, released_at = null
+do update set reason = excluded.reason, batch_id = excluded.batch_id, since = excluded.since, released_at = null,
+    pending = false
 """
 
 SUCCEEDED_SINCE = """
@@ -171,7 +177,6 @@ update batch set state = %(state)s, failures = %(failures)s, not_before = %(not_
 where id = %(id)s and state = 'emitted' and attempt = %(attempt)s
 """
 
-# The columns of an item, without what a newer arrival replaced (`newer`) or what is quarantined for the consumer.
 _ITEM = """
 select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, s.name as source
 from item i join source s on s.id = i.source_id
@@ -182,11 +187,14 @@ not exists (select 1 from quarantine q join consumer c on c.id = q.consumer_id
               and q.released_at is null)
 """
 
-# The pieces put together below are constants of this module, no values.
+# The pieces put together below are constants of this module, no values. What a run did not find any more is left out:
+# should it be there again, it arrives anew.
 BATCH_ITEMS = f"""
 {_ITEM} join slice l on l.source_id = i.source_id and i.arrival between l.first_arrival and l.last_arrival
 where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arrivals))
-  and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+  and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
+  and (%(superseded)s or not exists (
+      select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival))
   and {_NOT_QUARANTINED}
 order by i.source_id, i.arrival
 """  # noqa: S608
@@ -211,7 +219,7 @@ select * from (
   and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
   and not exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
-      where c.name = %(consumer)s and b.state in ('waiting', 'emitted') and (b.failures > 0 or b.replaces <> '{{}}')
+      where c.name = %(consumer)s and b.state in ('waiting', 'emitted') and (b.failures > 0 or b.halved)
         and b.id is distinct from %(batch)s::uuid and l.source_id = i.source_id
         and i.arrival between l.first_arrival and l.last_arrival
         and (l.arrivals is null or i.arrival = any(l.arrivals)))

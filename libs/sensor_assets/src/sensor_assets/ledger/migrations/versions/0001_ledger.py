@@ -42,8 +42,10 @@ create index item_partition on item (source_id, partition, arrival) where partit
 
 create table consumer (
     id integer generated always as identity primary key,
-    name text not null unique
+    name text not null unique,
+    held text
 );
+comment on column consumer.held is 'Why the consumer held what waits when it decided last, or null';
 
 create table consumer_position (
     consumer_id integer not null references consumer,
@@ -63,9 +65,12 @@ create table batch (
     sequence bigint generated always as identity,
     consumer_id integer not null references consumer,
     state text not null check (state in ('waiting', 'emitted', 'done', 'split', 'quarantined')),
+    origin text not null default 'arrivals' check (origin in ('arrivals', 'replay', 'release', 'rebuild')),
+    halved boolean not null default false,
     route text,
     partitions text[] not null,
     replaces uuid[] not null default '{}',
+    replaced_by uuid,
     items integer not null,
     rejected integer not null default 0,
     bytes bigint not null,
@@ -83,7 +88,12 @@ create table batch (
 create index batch_open on batch (consumer_id, sequence) where state in ('waiting', 'emitted');
 create index batch_finished on batch (consumer_id, finished_at) where state = 'done';
 
-comment on column batch.replaces is 'The batches that were halved on the way to this one, the first of them first';
+comment on column batch.origin is 'Why the batch was cut; halves have that of the whole';
+comment on column batch.halved is 'Half of a batch that kept failing';
+comment on column batch.replaces is
+    'The batches whose effect this one takes the place of: halved on the way to it, or processed again by it';
+comment on column batch.replaced_by is
+    'The batch that processes this one''s items again; of the batches that hold an arrival one at most has none';
 
 create table slice (
     batch_id uuid not null references batch on delete cascade,
@@ -122,8 +132,11 @@ create table quarantine (
     batch_id uuid,
     since timestamptz not null,
     released_at timestamptz,
+    pending boolean not null default false,
     primary key (source_id, arrival, consumer_id)
 );
+create index quarantine_pending on quarantine (consumer_id, source_id, arrival) where pending;
+comment on column quarantine.pending is 'Released, and in no batch: the monitor decides on it anew';
 """
 
 STATUS = """
@@ -134,7 +147,7 @@ with follows as (
            s.failures = 0 as healthy, s.error
     from consumer_position p join source s on s.id = p.source_id join consumer c on c.id = p.consumer_id
 ), open_slices as (
-    select b.consumer_id, l.source_id, b.state, l.first_arrival, l.last_arrival, l.arrivals,
+    select b.consumer_id, l.source_id, b.state, b.origin, b.created_at, l.first_arrival, l.last_arrival, l.arrivals,
            coalesce(cardinality(l.arrivals), l.last_arrival - l.first_arrival + 1) as items
     from batch b join slice l on l.batch_id = b.id where b.state in ('waiting', 'emitted')
 ), counted as (
@@ -149,15 +162,19 @@ with follows as (
                 select 1 from open_slices o where o.consumer_id = f.consumer_id and o.source_id = f.source_id
                 and q.arrival between o.first_arrival and o.last_arrival
                 and (o.arrivals is null or q.arrival = any(o.arrivals)))) as quarantined,
-           least((select min(i.seen_at) from item i join open_slices o on o.source_id = i.source_id
-                  and o.first_arrival = i.arrival
+           (select count(*) from quarantine q
+            where q.pending and q.consumer_id = f.consumer_id and q.source_id = f.source_id) as released,
+           least((select min(case when o.origin = 'arrivals' then i.seen_at else o.created_at end)
+                  from item i join open_slices o on o.source_id = i.source_id and o.first_arrival = i.arrival
                   where o.consumer_id = f.consumer_id and o.source_id = f.source_id),
                  (select i.seen_at from item i
                   where i.source_id = f.source_id and i.arrival = f.position + 1)) as oldest
     from follows f
 )
-select source, consumer, seen::bigint as seen, (behind + queued)::bigint as waiting, in_flight::bigint as in_flight,
-       (seen - behind - queued - in_flight - quarantined)::bigint as done, quarantined::bigint as quarantined,
+select source, consumer, seen::bigint as seen, (behind + queued + released)::bigint as waiting,
+       in_flight::bigint as in_flight,
+       (seen - behind - queued - released - in_flight - quarantined)::bigint as done,
+       quarantined::bigint as quarantined,
        coalesce(extract(epoch from now() - oldest), 0)::double precision as lag_seconds, healthy, error
 from counted
 """
