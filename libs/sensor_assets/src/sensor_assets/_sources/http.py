@@ -10,7 +10,7 @@ import httpx
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, place
+from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, mismatch, place
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import ItemChanged, ItemGone, SourceError
 
@@ -75,6 +75,11 @@ class HttpSource(Source):
     @property
     def gives_partition(self) -> bool:
         return self.key is not None and self.key.has_partition
+
+    def objection(self, key: str) -> str | None:
+        if self.key is not None and self.key.match(key) is None:
+            return f"{mismatch(key, self.key)}, so it is put into quarantine"
+        return None
 
     def open(self, settings: Settings) -> "HttpClient":
         where = f"source '{self.name}'"

@@ -23,12 +23,12 @@ where %(consumer)s::text is null or c.name = %(consumer)s
 order by p.consumer_id, p.source_id for update of p
 """
 
-_NUMBERS = """
+NUMBERS = """
 (select unnest(l.arrivals) as arrival where l.arrivals is not null
  union all select generate_series(l.first_arrival, l.last_arrival) where l.arrivals is null)
 """
 
-_SELECTED_ITEM = """
+SELECTED_ITEM = """
 (%(source)s::text is null or s.name = %(source)s) and (%(key)s::text is null or i.key like %(key)s)
 and (%(since)s::timestamptz is null or i.seen_at >= %(since)s)
 and (%(until)s::timestamptz is null or i.seen_at < %(until)s)
@@ -41,7 +41,7 @@ select b.id::text, c.name as consumer, b.state, b.origin, b.halved, b.route, b.p
 from batch b join consumer c on c.id = b.consumer_id left join slice l on l.batch_id = b.id
 """
 
-_SELECTED_BATCH = """
+SELECTED_BATCH = """
 (%(consumer)s::text is null or c.name = %(consumer)s) and (%(route)s::text is null or b.route = %(route)s)
 and (%(partition)s::text is null or %(partition)s = any(b.partitions))
 """
@@ -49,11 +49,11 @@ and (%(partition)s::text is null or %(partition)s = any(b.partitions))
 # The pieces put together below are constants of this module, no values.
 REPLAYABLE = f"""
 {_BATCH}
-where b.state = 'done' and b.origin <> 'rebuild' and b.replaced_by is null and {_SELECTED_BATCH}
+where b.state = 'done' and b.origin <> 'rebuild' and b.replaced_by is null and {SELECTED_BATCH}
   and (not %(by_item)s or exists (
-      select 1 from slice l cross join lateral {_NUMBERS} n
+      select 1 from slice l cross join lateral {NUMBERS} n
       join item i on i.source_id = l.source_id and i.arrival = n.arrival join source s on s.id = i.source_id
-      where l.batch_id = b.id and {_SELECTED_ITEM}))
+      where l.batch_id = b.id and {SELECTED_ITEM}))
 order by b.sequence, l.source_id for update of b
 """  # noqa: S608
 
@@ -61,7 +61,7 @@ OPEN_REPLAYS = f"""
 select count(distinct o.id) as number
 from batch b join consumer c on c.id = b.consumer_id
 join batch o on b.id = any(o.replaces) and o.state in ('waiting', 'emitted')
-where b.state = 'done' and {_SELECTED_BATCH}
+where b.state = 'done' and {SELECTED_BATCH}
 """  # noqa: S608
 
 TAKE_OVER = "update batch set replaced_by = %(by)s where id = any(%(replaced)s::uuid[])"
@@ -73,14 +73,14 @@ select count(*) filter (where exists (
        count(*) filter (where exists (
            select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
        ) as gone
-from slice l cross join lateral {_NUMBERS} n
+from slice l cross join lateral {NUMBERS} n
 join item i on i.source_id = l.source_id and i.arrival = n.arrival
 where l.batch_id = any(%(batches)s::uuid[])
 """  # noqa: S608
 
 RANGES = f"""
 select distinct b.route, b.partitions from batch b join consumer c on c.id = b.consumer_id
-where {_SELECTED_BATCH}
+where {SELECTED_BATCH}
 """  # noqa: S608
 
 WAITING_REBUILDS = """
@@ -101,7 +101,7 @@ left join lateral (
     where b.consumer_id = q.consumer_id and b.replaced_by is null and b.state in ('waiting', 'emitted', 'done')
       and l.source_id = q.source_id and q.arrival between l.first_arrival and l.last_arrival
       and (l.arrivals is null or q.arrival = any(l.arrivals)) limit 1) h on true
-where q.released_at is null and (%(consumer)s::text is null or c.name = %(consumer)s) and {_SELECTED_ITEM}
+where q.released_at is null and (%(consumer)s::text is null or c.name = %(consumer)s) and {SELECTED_ITEM}
   and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
 """  # noqa: S608
 
@@ -135,13 +135,11 @@ RETRY = f"""
 update batch b set not_before = null
 from batch w join consumer c on c.id = w.consumer_id
 where w.id = b.id and b.state = 'waiting' and b.not_before > %(now)s
-  and (%(consumer)s::text is null or c.name = %(consumer)s) and (%(route)s::text is null or b.route = %(route)s)
-  and (%(partition)s::text is null or %(partition)s = any(b.partitions))
-  and (%(batch)s::text is null or b.id::text like %(batch)s || '%%')
+  and {SELECTED_BATCH} and (%(batch)s::text is null or b.id::text like %(batch)s || '%%')
   and (not %(by_item)s or exists (
-      select 1 from slice l cross join lateral {_NUMBERS} n
+      select 1 from slice l cross join lateral {NUMBERS} n
       join item i on i.source_id = l.source_id and i.arrival = n.arrival join source s on s.id = i.source_id
-      where l.batch_id = b.id and {_SELECTED_ITEM}))
+      where l.batch_id = b.id and {SELECTED_ITEM}))
 returning b.id::text, c.name as consumer, b.attempt, b.failures, w.not_before, b.error
 """  # noqa: S608
 
@@ -163,7 +161,7 @@ where b.state in ('done', 'split', 'quarantined') and b.finished_at < %(before)s
 # What a batch that is still there holds stays, so that every batch can be processed again as a whole.
 PRUNE_ITEMS = f"""
 with held as materialized (
-    select l.source_id, n.arrival from slice l cross join lateral {_NUMBERS} n
+    select l.source_id, n.arrival from slice l cross join lateral {NUMBERS} n
 ), doomed as (
     select i.source_id, i.arrival from item i
     where i.seen_at < %(before)s
