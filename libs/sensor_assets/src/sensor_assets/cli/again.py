@@ -25,8 +25,9 @@ from sensor_assets.ledger._selection import Selection
 def replay(connection: Connection, *, selection: Selection, everything: bool, dry_run: bool, as_json: bool) -> None:
     """Process batches again that are done.
 
-    They get new runs, and the effect of each takes the place of the old one. Whole batches are taken: every batch that holds one of the chosen items. Their items are read in the newest version;
-    an asset that appends also gets older versions that the source can still show.
+    They get new runs, and the effect of each takes the place of the old one. Whole batches are taken: every batch
+    that holds one of the chosen items. Their items are read in the newest version; an asset that appends also gets
+    older versions that the source can still show.
     """
     if is_everything(selection) and not everything:
         raise click.UsageError(
@@ -80,8 +81,9 @@ def rebuild(
 ) -> None:
     """Write the asset of CONSUMER anew, or partitions of it.
 
-    The content is the newest version of everything. It is what a launch by hand does, but by the monitor: with its bounds and its attempts. A replay repeats batches; a
-    rebuild asks what there is now. An asset that appends is its batches, so to rebuild it is to replay them all.
+    The content is the newest version of everything. It is what a launch by hand does, but by the monitor: with its
+    bounds and its attempts. A replay repeats batches; a rebuild asks what there is now. An asset that appends is
+    its batches, so to rebuild it is to replay them all.
     """
     with connection.ledger() as ledger:
         operations = Operations(ledger, now=datetime.now(UTC), dry_run=dry_run)

@@ -28,8 +28,9 @@ Runs = Mapping[str, Sequence[tuple[str, str]]]
 def explain(connection: Connection, *, key: str, source: str | None, as_json: bool) -> None:
     """Say why KEY was processed, or was not.
 
-    It shows every version, and what each consumer did with each. Where DAGSTER_HOME is set, the runs are shown with their status. Of a key that was never seen it says what the
-    sources of the location in the folder would make of it.
+    It shows every version, and what each consumer did with each. Where DAGSTER_HOME is set, the runs are shown with
+    their status. Of a key that was never seen it says what the sources of the location in the folder would make of
+    it.
     """
     with connection.inspection() as ledger:
         versions = ledger.versions(key, source)

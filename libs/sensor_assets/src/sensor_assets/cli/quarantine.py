@@ -59,9 +59,9 @@ def list_items(connection: Connection, *, selection: Selection, limit: int, as_j
 def release(connection: Connection, *, selection: Selection, everything: bool, dry_run: bool, as_json: bool) -> None:
     """Let items be processed after all.
 
-    What is still bad comes back. What a function rejected, or what belonged to no partition, is decided on anew. What had failed until it was given
-    up gets a batch of its own. A key that fitted no template is looked for anew, and leaves the quarantine when the
-    source still shows it.
+    What is still bad comes back. What a function rejected, or what belonged to no partition, is decided on anew.
+    What had failed until it was given up gets a batch of its own. A key that fitted no template is looked for anew,
+    and leaves the quarantine when the source still shows it.
     """
     if is_everything(selection) and not everything:
         raise click.UsageError("release what? choose by --source, --key, --consumer, --since, --until, or --all")

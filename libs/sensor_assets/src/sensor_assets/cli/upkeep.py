@@ -32,8 +32,9 @@ def migrate(connection: Connection) -> None:
 def prune(connection: Connection, *, before: datetime, dry_run: bool, as_json: bool) -> None:
     """Delete old batches, and old versions of items.
 
-    Batches go that ended before a time, and then the versions that no batch holds any more. The newest version of every key stays, so that nothing is processed twice. What is deleted cannot be replayed, and
-    `explain` says no more about it.
+    Batches go that ended before a time, and then the versions that no batch holds any more. The newest version of
+    every key stays, so that nothing is processed twice. What is deleted cannot be replayed, and `explain` says no
+    more about it.
     """
     with connection.ledger() as ledger:
         pruned = Operations(ledger, now=datetime.now(UTC), dry_run=dry_run).prune(before)

@@ -156,7 +156,10 @@ with follows as (
                      and o.source_id = f.source_id and o.state = 'waiting'), 0) as queued,
            coalesce((select sum(o.items) from open_slices o where o.consumer_id = f.consumer_id
                      and o.source_id = f.source_id and o.state = 'emitted'), 0) as in_flight,
-           (select count(*) from quarantine q where q.consumer_id = f.consumer_id
+           (select count(*) from quarantine q join item i on i.source_id = q.source_id and i.arrival = q.arrival
+            where q.consumer_id = f.consumer_id
+            and not exists (select 1 from item n
+                            where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
             and q.source_id = f.source_id and q.released_at is null and q.arrival <= f.position
             and not exists (
                 select 1 from open_slices o where o.consumer_id = f.consumer_id and o.source_id = f.source_id
