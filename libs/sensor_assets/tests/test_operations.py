@@ -87,16 +87,6 @@ def log_of(outside: Outside, ledger: PostgresLedger, instance: dg.DagsterInstanc
     return Location(ledger, [log], instance, resources={"lake": outside.lake})
 
 
-def work(location: Location) -> int:
-    """Let the monitor launch, and execute what it launches, until nothing is left; returns the number of runs."""
-    number = 0
-    while requests := location.evaluate().run_requests:
-        for request in requests:
-            location.run(request, raise_on_error=False)
-        number += len(requests)
-    return number
-
-
 def operations(ledger: PostgresLedger, *, dry_run: bool = False) -> Operations:
     return Operations(ledger, now=datetime.now(UTC), dry_run=dry_run)
 
@@ -129,9 +119,9 @@ def test_a_replay_of_a_log_leaves_each_version_there_once(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1", b="1", c="1", d="1", e="1")
-    assert work(location) == 3
+    assert location.work_off() == 3
     outside.put(a="2", c="2")
-    assert work(location) == 1
+    assert location.work_off() == 1
     before = outside.rows("log")
     files = {file.path for file in outside.lake.list("log")}
     assert set(before.values()) == {1}
@@ -140,7 +130,7 @@ def test_a_replay_of_a_log_leaves_each_version_there_once(
     for _ in range(2):
         done = operations(ledger).replay(Selection(consumer="log"))
         assert sum(batch.items for batch in done.batches) == 7
-        assert work(location) == len(done.batches) == 4
+        assert location.work_off() == len(done.batches) == 4
         assert outside.rows("log") == before
         assert files.isdisjoint(file.path for file in outside.lake.list("log"))
     assert location.status()["log"]["done"] == 7
@@ -151,12 +141,12 @@ def test_a_replay_takes_every_batch_that_holds_a_chosen_item_and_no_other(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1", b="1", c="1", d="1", e="1")
-    work(location)
+    location.work_off()
     first, second, third = sorted((f.path for f in outside.lake.list("log")), key=lambda path: _keys(outside, path))
 
     done = operations(ledger).replay(Selection(key="b*"))
     assert [batch.items for batch in done.batches] == [2]
-    assert work(location) == 1
+    assert location.work_off() == 1
     left = {file.path for file in outside.lake.list("log")}
     assert first not in left
     assert {second, third} < left
@@ -177,14 +167,14 @@ def test_small_batches_join_in_a_replay_but_to_none_larger_than_the_largest(
     location = log_of(outside, ledger, instance)
     for number in range(6):
         outside.put(**{f"k{number}": "1"})
-        work(location)
+        location.work_off()
     outside.put(x="1", y="1")
-    work(location)
+    location.work_off()
     before = outside.rows("log")
 
     done = operations(ledger).replay(Selection(consumer="log"))
     assert [batch.items for batch in done.batches] == [2, 2, 2, 2]
-    assert work(location) == 4
+    assert location.work_off() == 4
     assert outside.rows("log") == before
 
 
@@ -193,7 +183,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1", b="1", c="1")
-    work(location)
+    location.work_off()
     before = content(looking)
     told = operations(ledger, dry_run=True).replay(Selection())
     assert content(looking) == before
@@ -207,11 +197,11 @@ def test_a_replay_that_is_underway_is_not_begun_again(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1", b="1", c="1")
-    work(location)
+    location.work_off()
     assert len(operations(ledger).replay(Selection()).batches) == 2
     again = operations(ledger).replay(Selection())
     assert (again.batches, again.underway) == ((), 2)
-    assert work(location) == 2
+    assert location.work_off() == 2
     assert set(outside.rows("log").values()) == {1}
 
 
@@ -220,11 +210,11 @@ def test_two_replays_at_once_take_each_batch_once(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(**{f"k{number}": "1" for number in range(20)})
-    work(location)
+    location.work_off()
     with ThreadPoolExecutor(4) as threads:
         done = list(threads.map(lambda _: operations(ledger).replay(Selection()), range(4)))
     assert sorted(len(each.batches) for each in done) == [0, 0, 0, 10]
-    work(location)
+    location.work_off()
     assert set(outside.rows("log").values()) == {1}
 
 
@@ -237,7 +227,7 @@ def test_an_operation_does_not_wait_for_ever_for_a_monitor_that_decides(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1")
-    work(location)
+    location.work_off()
     monkeypatch.setattr("sensor_assets.ledger._sql_operations.PATIENCE", "set local lock_timeout = '50ms'")
     with looking.transaction():
         looking.execute("select 1 from consumer_position for update")
@@ -263,17 +253,17 @@ def test_files_that_were_overwritten_leave_the_log_in_a_replay_and_the_newer_sta
     location = Location(ledger, [log], instance, outside=tmp_path, resources={"lake": lake})
     for name in "abc":
         (files / name).write_text("old")
-    work(location)
+    location.work_off()
     (files / "a").write_text("newer")
     (files / "b").unlink()
-    work(location)
+    location.work_off()
     outside = Outside(lake)
     assert outside.rows("log") == {(name, "old"): 1 for name in "abc"} | {("a", "newer"): 1}
     calls.clear()
 
     done = operations(ledger).replay(Selection(consumer="log"))
     assert (done.superseded, done.gone) == (1, 0)
-    work(location)
+    location.work_off()
     assert outside.rows("log") == {("c", "old"): 1, ("a", "newer"): 1}
     assert len(calls) == 1 + 3, "once for what is gone, once for what was overwritten"
     assert operations(ledger).replay(Selection(consumer="log")).gone == 1
@@ -285,11 +275,11 @@ def test_a_partition_keeps_its_other_files_while_a_replay_of_it_waits(
     built: list[list[str]] = []
     location = _days(ledger, instance, tmp_path, built)
     (tmp_path / "files" / "2013-01-01-a.csv").write_text("a")
-    work(location)
+    location.work_off()
     operations(ledger).replay(Selection(consumer="days"))
     location.launch(dg.AssetKey("days"), partition="2013-01-01")
     assert built[-1] == ["2013-01-01-a.csv"]
-    work(location)
+    location.work_off()
     assert built[-1] == ["2013-01-01-a.csv"]
     assert len(built) == 3
 
@@ -321,14 +311,14 @@ def test_a_log_launched_by_hand_is_processed_again_by_the_monitor_and_nothing_is
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1", b="1", c="1")
-    work(location)
+    location.work_off()
     before = outside.rows("log")
     result = location.launch(dg.AssetKey("log"))
     assert result.success
     assert result.get_asset_materialization_events() == []
     assert location.status()["log"]["waiting"] == 3
     assert location.launch(dg.AssetKey("log")).success
-    assert work(location) == 2
+    assert location.work_off() == 2
     assert outside.rows("log") == before
 
 
@@ -357,13 +347,13 @@ def test_a_launch_by_hand_takes_only_the_batches_of_its_route_and_partitions(
     location = Location(ledger, [upper, lower], instance)
     for key, day in {"A": "2013-01-01", "B": "2013-01-03", "c": "2013-01-01"}.items():
         outside.items[key] = Item(key=key, version="1", partition=day)
-    work(location)
+    location.work_off()
     seen.clear()
     result = location.launch(upper, partition="2013-01-01", tags={"dagster/backfill": "by hand"})
     [event] = result.get_asset_materialization_events()
     assert event.partition == "2013-01-01", "else the backfill would take the partition for failed"
     assert event.materialization.metadata["sensor_assets/replays"].value == 1
-    work(location)
+    location.work_off()
     assert seen == ["upper ['A']"]
 
 
@@ -376,7 +366,7 @@ def test_a_function_that_appends_without_saying_so_is_refused_when_it_is_launche
 
     location = Location(ledger, [log], instance, resources={"lake": outside.lake})
     outside.put(a="1")
-    work(location)
+    location.work_off()
     with pytest.raises(SensorAssetsError, match=r"declare @sensor_asset\(\.\.\., appends=True\)"):
         location.launch(log)
     assert outside.rows("log") == {("a", "1"): 1}
@@ -392,21 +382,21 @@ def test_a_rebuild_writes_partitions_from_the_newest_version_of_everything(
     location = _days(ledger, instance, tmp_path, built)
     for day in ("01", "02", "03", "05"):
         (tmp_path / "files" / f"2013-01-{day}.csv").write_text(day)
-    work(location)
+    location.work_off()
     (tmp_path / "files" / "2013-01-02-late.csv").write_text("late")
-    work(location)
+    location.work_off()
     built.clear()
 
     [batch] = operations(ledger).rebuild("days", route=None, partitions=["2013-01-02"])
     assert (batch.partitions, batch.items) == (("2013-01-02",), 0)
-    assert work(location) == 1
+    assert location.work_off() == 1
     assert built == [["2013-01-02.csv", "2013-01-02-late.csv"]]
     built.clear()
 
     found = operations(ledger).rebuild("days", route=None, partitions=())
     assert [batch.partitions for batch in found] == [("2013-01-01", "2013-01-02", "2013-01-03"), ("2013-01-05",)]
     assert operations(ledger).rebuild("days", route=None, partitions=()) == [], "it waits already"
-    assert work(location) == 2
+    assert location.work_off() == 2
     assert sorted(key for keys in built for key in keys) == sorted(path.name for path in (tmp_path / "files").iterdir())
     assert location.status()["days"]["done"] == 5
 
@@ -429,11 +419,11 @@ def test_a_rebuild_of_an_asset_without_partitions_gets_everything_in_one_run(
 
     location = Location(ledger, [whole], instance)
     outside.put(a="1", b="1", c="1")
-    work(location)
+    location.work_off()
     outside.put(a="2")
-    work(location)
+    location.work_off()
     operations(ledger).rebuild("whole", route=None, partitions=())
-    assert work(location) == 1
+    assert location.work_off() == 1
     assert seen[-1] == ["b1", "c1", "a2"]
 
 
@@ -442,10 +432,10 @@ def test_a_rebuild_of_a_log_is_a_replay_of_its_batches(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1", b="1", c="1")
-    work(location)
+    location.work_off()
     before = outside.rows("log")
     operations(ledger).rebuild("log", route=None, partitions=())
-    assert work(location) == 1 + 2
+    assert location.work_off() == 1 + 2
     assert outside.rows("log") == before
     assert location.status()["log"]["done"] == 3
 
@@ -462,10 +452,10 @@ def test_a_rebuild_that_keeps_failing_is_given_up_and_puts_nothing_into_quaranti
 
     location = Location(ledger, [whole], instance)
     outside.put(a="1")
-    work(location)
+    location.work_off()
     broken.append(True)
     operations(ledger).rebuild("whole", route=None, partitions=())
-    work(location)
+    location.work_off()
     assert looking.execute("select state, attempt from batch where origin = 'rebuild'").fetchall() == [
         ("quarantined", 1)
     ]
@@ -482,14 +472,14 @@ def test_a_rejected_item_that_is_released_is_decided_on_anew_and_its_batch_is_no
     location = _days(ledger, instance, tmp_path, built)
     for day, body in {"01": "good", "02": "bad", "03": "good"}.items():
         (tmp_path / "files" / f"2013-01-{day}.csv").write_text(body)
-    assert work(location) == 1
+    assert location.work_off() == 1
     assert location.status()["days"]["quarantined"] == 1
     built.clear()
 
     done = release(ledger, source="files")
     assert [row["key"] for row in done.decided] == ["2013-01-02.csv"]
     assert (location.status()["days"]["waiting"], location.status()["days"]["quarantined"]) == (1, 0)
-    assert work(location) == 1
+    assert location.work_off() == 1
     assert built == [["2013-01-02.csv"]]
     assert location.status()["days"]["quarantined"] == 1, "it is still bad"
 
@@ -510,15 +500,15 @@ def test_an_item_that_was_released_and_replayed_is_in_the_log_once(
 
     location = Location(ledger, [log], instance, resources={"lake": outside.lake})
     outside.put(a="1", b="1", c="1")
-    work(location)
+    location.work_off()
     operations(ledger).replay(Selection())
     assert [row["key"] for row in release(ledger, key="b").busy] == ["b"], "its batch is about to be repeated"
-    work(location)
+    location.work_off()
     bad.clear()
     release(ledger, key="b")
-    work(location)
+    location.work_off()
     operations(ledger).replay(Selection())
-    work(location)
+    location.work_off()
     assert outside.rows("log") == {("a", "1"): 1, ("b", "1"): 1, ("c", "1"): 1}
 
 
@@ -535,16 +525,16 @@ def test_what_was_given_up_is_tried_again_when_it_is_released(
 
     location = Location(ledger, [log], instance, resources={"lake": outside.lake})
     outside.put(a="1", b="1", c="1", d="1")
-    work(location)
+    location.work_off()
     assert outside.rows("log") == {("a", "1"): 1, ("c", "1"): 1, ("d", "1"): 1}
     [row] = release(ledger, consumer="log").tried
     assert (row["key"], row["reason"].split(": ", 1)[1]) == ("b", "ValueError: bad")
-    work(location)
+    location.work_off()
     assert location.status()["log"]["quarantined"] == 1
     bad.clear()
     assert len(release(ledger, consumer="log").batches) == 1
     assert not release(ledger, consumer="log").tried, "it is released already"
-    work(location)
+    location.work_off()
     assert outside.rows("log") == {(key, "1"): 1 for key in "abcd"}
     assert location.status()["log"]["done"] == 4
 
@@ -556,16 +546,16 @@ def test_an_item_that_had_no_place_gets_one_when_the_partitions_of_the_asset_cha
     location = _days(ledger, instance, tmp_path, built)
     (tmp_path / "files" / "2012-12-31.csv").write_text("early")
     (tmp_path / "files" / "2013-01-01.csv").write_text("on time")
-    work(location)
+    location.work_off()
     assert location.status()["days"]["quarantined"] == 1
 
     earlier = dg.DailyPartitionsDefinition("2012-12-01", end_date="2014-01-01")
     changed = _days(ledger, instance, tmp_path, built, partitions_def=earlier)
     changed.cursors = location.cursors
-    work(changed)
+    changed.work_off()
     assert changed.status()["days"]["quarantined"] == 1
     release(ledger, source="files")
-    assert work(changed) == 1
+    assert changed.work_off() == 1
     assert built[-1] == ["2012-12-31.csv"]
     assert (changed.status()["days"]["quarantined"], changed.status()["days"]["done"]) == (0, 2)
 
@@ -577,13 +567,13 @@ def test_a_key_that_fitted_no_template_is_processed_when_the_template_changes(
     location = _days(ledger, instance, tmp_path, built)
     (tmp_path / "files" / "flights-2013-01-01.csv").write_text("a")
     (tmp_path / "files" / "readme").write_text("b")
-    work(location)
+    location.work_off()
     assert location.status()["days"]["quarantined"] == 2
 
     changed = _days(ledger, instance, tmp_path, built, key="flights-{date:%Y-%m-%d}*.csv")
     changed.cursors = location.cursors
     assert len(release(ledger, source="files").looked_at) == 2
-    work(changed)
+    changed.work_off()
     assert built == [["flights-2013-01-01.csv"]]
     counts = changed.status()["days"]
     assert (counts["seen"], counts["done"]) == (4, 1 + 2), (
@@ -598,11 +588,11 @@ def test_what_a_source_does_not_show_again_stays_in_quarantine_when_it_is_releas
 ) -> None:
     location = _days(ledger, instance, tmp_path, [])
     (tmp_path / "files" / "readme").write_text("b")
-    work(location)
+    location.work_off()
     (tmp_path / "files" / "readme").unlink()
     for _ in range(2):
         assert [row["key"] for row in release(ledger, source="files").looked_at] == ["readme"]
-        work(location)
+        location.work_off()
     assert location.status()["days"]["quarantined"] == 1
 
 
@@ -621,14 +611,14 @@ def test_a_batch_that_waits_for_its_next_attempt_is_tried_at_once(
 
     location = Location(ledger, [whole], instance)
     outside.put(a="1")
-    assert work(location) == 1
-    assert work(location) == 0
+    assert location.work_off() == 1
+    assert location.work_off() == 0
     broken.clear()
     assert operations(ledger, dry_run=True).retry(Selection())[0].error.endswith("the disk is full")  # type: ignore[union-attr]
-    assert work(location) == 0
+    assert location.work_off() == 0
     [retried] = operations(ledger).retry(Selection(key="a"))
     assert operations(ledger).retry(Selection(), batch=retried.id[:6]) == []
-    assert work(location) == 1
+    assert location.work_off() == 1
     assert location.status()["whole"]["done"] == 1
 
 
@@ -641,19 +631,19 @@ def test_pruning_keeps_the_newest_version_of_each_key_so_that_nothing_is_process
     location = log_of(outside, ledger, instance)
     for version in "123":
         outside.put(a=version, b=version)
-        work(location)
+        location.work_off()
     before = outside.rows("log")
     soon = datetime.now(UTC) + timedelta(seconds=1)
     told = operations(ledger, dry_run=True).prune(soon)
     pruned = operations(ledger).prune(soon)
     assert (pruned.batches, pruned.items) == (told.batches, told.items) == (3, 4)
     assert looking.execute("select key, version from item order by key").fetchall() == [("a", "3"), ("b", "3")]
-    assert work(location) == 0, "nothing is new"
+    assert location.work_off() == 0, "nothing is new"
     outside.put(a="2")
-    assert work(location) == 1, "what returns to an older version is new"
+    assert location.work_off() == 1, "what returns to an older version is new"
     assert outside.rows("log") == before + Counter([("a", "2")])
     assert len(operations(ledger).replay(Selection()).batches) == 1, "only what is left can be replayed"
-    work(location)
+    location.work_off()
     assert outside.rows("log") == before + Counter([("a", "2")])
 
 
@@ -670,12 +660,12 @@ def test_pruning_leaves_what_is_open_in_quarantine_or_younger(
     location = Location(ledger, [whole], instance)
     assert operations(ledger).prune(datetime.now(UTC)).batches == 0
     outside.put(a="1", b="1")
-    work(location)
+    location.work_off()
     assert operations(ledger).prune(datetime.now(UTC) - timedelta(hours=1)).batches == 0
     assert operations(ledger).prune(datetime.now(UTC) + timedelta(seconds=1)).batches == 1
     bad.clear()
     assert len(release(ledger, consumer="whole").batches) == 1
-    work(location)
+    location.work_off()
     assert location.status()["whole"]["done"] == 2
 
 
@@ -692,7 +682,7 @@ def test_a_routed_asset_launched_by_hand_still_gets_its_items_after_pruning(
     location = Location(ledger, [routed], instance)
     for version in "12":
         outside.put(a=version)
-        work(location)
+        location.work_off()
     assert operations(ledger).prune(datetime.now(UTC) + timedelta(seconds=1)).batches == 1
     location.launch(routed)
     assert seen == [["a1"], ["a2"], ["a2"]]
@@ -715,7 +705,7 @@ def test_a_name_that_the_ledger_does_not_hold_is_refused_with_the_nearest(
 ) -> None:
     location = log_of(outside, ledger, instance)
     outside.put(a="1")
-    work(location)
+    location.work_off()
     with pytest.raises(UnknownNameError) as raised:
         operations(ledger).replay(asked)
     assert message in str(raised.value)

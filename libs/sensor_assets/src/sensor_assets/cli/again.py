@@ -8,12 +8,14 @@ import click
 
 from sensor_assets._state import BatchRecord
 from sensor_assets.cli.connection import Connection, connected
-from sensor_assets.cli.output import NothingMatchedError, as_json, dump, moment, show
+from sensor_assets.cli.output import Column, NothingMatchedError, above, as_json, count, dump, moment, show
 from sensor_assets.cli.quarantine import dry_run
 from sensor_assets.cli.selecting import is_everything, selected_by
 from sensor_assets.ledger._operations import Operations
 from sensor_assets.ledger._replay import Replay
 from sensor_assets.ledger._selection import Selection
+
+_PLACE = (above("CONSUMER"), above("ROUTE"), Column("PARTITIONS", folds=True))
 
 
 @click.command()
@@ -40,7 +42,7 @@ def replay(connection: Connection, *, selection: Selection, everything: bool, dr
         return
     if not done.batches:
         raise NothingMatchedError(
-            f"nothing to replay: {done.underway} replays of what matches are not done yet"
+            f"nothing to replay: what matches is being replayed, {_batches(done.underway)} not done yet"
             if done.underway
             else "nothing to replay: no done batch matches"
         )
@@ -48,19 +50,24 @@ def replay(connection: Connection, *, selection: Selection, everything: bool, dr
 
 
 def _explain_replay(done: Replay, *, dry_run: bool) -> None:
-    show(["CONSUMER", "ROUTE", "PARTITIONS", "ITEMS#", "REPLACES#"], _lines(done.batches))
+    show([*_PLACE, Column("ITEMS", number=True), Column("BATCHES", number=True)], _lines(done.batches))
     items = sum(batch.items for batch in done.batches)
     replaced = sum(len(batch.replaces) for batch in done.batches)
-    verb = "would wait" if dry_run else "wait"
-    click.echo(f"\n{len(done.batches)} batches {verb} for the monitor; they repeat {replaced} with {items} items")
+    click.echo(
+        f"\n{_waiting(len(done.batches), dry_run=dry_run)} for the monitor, "
+        f"in the place of {_batches(replaced)} with {count(items, 'item')}"
+    )
     if done.superseded:
         click.echo(
-            f"{done.superseded} of the items have newer versions: only what the source can still show is repeated"
+            f"{count(done.superseded, 'item')} with a newer version, which has a batch of its own: an asset that\n"
+            "appends keeps the older one as long as the source can still show it"
         )
     if done.gone:
-        click.echo(f"{done.gone} of the items are gone: what they left in an asset that appends is removed")
+        click.echo(
+            f"{count(done.gone, 'item')} gone from the source: what an asset that appends has of them is removed"
+        )
     if done.underway:
-        click.echo(f"{done.underway} replays of what matches are not done yet and stay as they are")
+        click.echo(f"{count(done.underway, 'replay')} of what matches not done yet; they stay as they are")
 
 
 @click.command()
@@ -93,8 +100,8 @@ def rebuild(
         return
     if not found:
         raise NothingMatchedError("nothing to rebuild: nothing was written yet, or its rebuild waits already")
-    show(["CONSUMER", "ROUTE", "PARTITIONS"], [line[:3] for line in _lines(found)])
-    click.echo(f"\n{len(found)} batches {'would wait' if dry_run else 'wait'} for the monitor")
+    show(_PLACE, [line[:3] for line in _lines(found)])
+    click.echo(f"\n{_waiting(len(found), dry_run=dry_run)} for the monitor")
 
 
 @click.command()
@@ -127,10 +134,24 @@ def retry(
     if not found:
         raise NothingMatchedError("no batch that matches waits for its next attempt")
     show(
-        ["BATCH", "CONSUMER", "FAILED#", "WOULD HAVE WAITED UNTIL (UTC)", "ERROR"],
+        [
+            Column("BATCH"),
+            above("CONSUMER"),
+            Column("FAILED", number=True),
+            Column("WAITED UNTIL (UTC)"),
+            Column("ERROR", folds=True),
+        ],
         [[row.id[:8], row.consumer, row.failures, moment(row.not_before), row.error or ""] for row in found],
     )
-    click.echo(f"\n{len(found)} batches {'would be' if dry_run else 'are'} tried again with the next tick")
+    click.echo(f"\n{_batches(len(found))} {'would' if dry_run else 'will'} be tried again with the next tick")
+
+
+def _batches(number: int) -> str:
+    return count(number, "batch", "batches")
+
+
+def _waiting(number: int, *, dry_run: bool) -> str:
+    return f"{_batches(number)} {'would wait' if dry_run else 'waits' if number == 1 else 'wait'}"
 
 
 def _lines(batches: Sequence[BatchRecord]) -> list[list[object]]:

@@ -45,13 +45,17 @@ def explain(connection: Connection, *, key: str, source: str | None, as_json: bo
         dump([_plain(version, runs, now) for version in versions])
         return
     for number, version in enumerate(versions, start=1):
+        if number > 1:
+            click.echo()
         _print(key, version, runs, now, place=f"{number} of {len(versions)}")
 
 
 def _unseen(connection: Connection, key: str, source: str | None, near: Sequence[str]) -> Iterator[str]:
     """Say of a key that was never seen what the location's sources would make of it, and which keys are like it."""
     folder = connection.folder or Path()
-    if (folder / "pyproject.toml").is_file():
+    if connection.folder is None and not (folder / ".env").is_file():
+        yield "name the folder of the location by --location, and its sources say what they make of such a key"
+    else:
         try:
             for name, declared in sources_in(folder.resolve(), connection.variables).items():
                 if source in (None, name):
@@ -96,7 +100,6 @@ def _print(key: str, version: Version, runs: Runs, now: datetime, *, place: str)
         _say(2, f"{standing.consumer}: {verdict(version, standing, now)}")
         for batch in standing.batches:
             _print_batch(batch, runs.get(batch.id, ()))
-    click.echo()
 
 
 def _print_batch(batch: BatchRow, runs: Sequence[tuple[str, str]]) -> None:

@@ -1,11 +1,24 @@
 """Commands that look: `status`, `items`, `batches`."""
 
+from typing import Any
+
 import click
 
 from sensor_assets.cli.connection import Connection, connected
-from sensor_assets.cli.output import NothingMatchedError, as_json, dump, duration, moment, show, size
+from sensor_assets.cli.output import (
+    Column,
+    NothingMatchedError,
+    above,
+    as_json,
+    count,
+    dump,
+    duration,
+    minute,
+    show,
+    size,
+)
 from sensor_assets.cli.selecting import selected_by
-from sensor_assets.ledger._inspection import Inspection, ItemState
+from sensor_assets.ledger._inspection import Inspection, ItemRow, ItemState
 from sensor_assets.ledger._selection import Selection
 
 ITEM_STATES = click.Choice(["waiting", "running", "done", "quarantined"])
@@ -24,22 +37,17 @@ def status(connection: Connection, *, as_json: bool) -> None:
         rows = ledger.status()
         consumers = {row["consumer"]: row for row in Inspection(ledger).consumers()}
     if as_json:
-        dump(
-            [
-                {
-                    **row,
-                    **{f"batches_{name}": consumers[row["consumer"]][name] for name in ("waiting", "launched")},
-                    "held": consumers[row["consumer"]]["held"],
-                }
-                for row in rows
-            ]
-        )
+        dump([{**row, "held": consumers[row["consumer"]]["held"]} for row in rows])
         return
     if not rows:
         click.echo("the ledger is empty: no monitor has looked at a source yet")
         return
     show(
-        ["SOURCE", "CONSUMER", "SEEN#", "WAITING#", "RUNNING#", "DONE#", "QUARANTINED#", "LAG#"],
+        [
+            Column("SOURCE", folds=True),
+            Column("CONSUMER", folds=True),
+            *(Column(head, number=True) for head in ("SEEN", "WAIT", "RUN", "DONE", "QUAR", "LAG")),
+        ],
         [
             [
                 row["source"],
@@ -60,7 +68,8 @@ def status(connection: Connection, *, as_json: bool) -> None:
         if row["held"]:
             click.echo(f"\n{row['consumer']} holds what waits: {row['held']}")
         if row["waiting"]:
-            click.echo(f"\n{row['consumer']}: {row['waiting']} batches wait (sensor-assets batches --state waiting)")
+            waiting = count(row["waiting"], "batch", "batches")
+            click.echo(f"\n{row['consumer']}: {waiting} to be launched, see `sensor-assets batches --state waiting`")
 
 
 @click.command()
@@ -86,20 +95,28 @@ def items(
         rows = ledger.items(selection, partition=partition, state=state, limit=limit + 1, skip=(page - 1) * limit)
     more, rows = len(rows) > limit, rows[:limit]
     if as_json:
-        dump(rows)
+        dump([_plain(row) for row in rows])
         return
     if not rows:
         raise NothingMatchedError("no item matches")
     show(
-        ["SOURCE", "KEY", "PARTITION", "SIZE#", "FIRST SEEN (UTC)", "CONSUMER", "STATE"],
+        [
+            above("SOURCE"),
+            above("CONSUMER"),
+            Column("KEY", folds=True),
+            Column("PARTITION"),
+            Column("SIZE", number=True),
+            Column("SEEN (UTC)"),
+            Column("STATE"),
+        ],
         [
             [
                 row.item.source,
+                row.consumer,
                 row.item.key,
                 row.item.partition,
                 size(row.item.size),
-                moment(row.seen_at),
-                row.consumer,
+                minute(row.seen_at),
                 row.state if row.newest else f"{row.state}, replaced",
             ]
             for row in rows
@@ -132,11 +149,20 @@ def batches(
     if not rows:
         raise NothingMatchedError("no batch matches")
     show(
-        ["BATCH", "CONSUMER", "OF", "STATE", "ITEMS#", "TRIES#", "FAILED#", "ERROR"],
+        [
+            Column("BATCH"),
+            above("CONSUMER"),
+            above("ROUTE"),
+            Column("OF"),
+            Column("STATE"),
+            *(Column(head, number=True) for head in ("ITEMS", "TRIES", "FAILED")),
+            Column("ERROR", folds=True),
+        ],
         [
             [
                 row.id[:8],
-                row.consumer if row.route is None else f"{row.consumer}: {row.route}",
+                row.consumer,
+                row.route,
                 "half" if row.halved else row.origin,
                 "replaced" if row.replaced_by else row.state,
                 row.items,
@@ -149,3 +175,9 @@ def batches(
     )
     if more:
         click.echo(f"\nmore: --page {page + 1}")
+
+
+def _plain(row: ItemRow) -> dict[str, Any]:
+    item = ("source", "key", "arrival", "version", "size", "modified", "partition", "metadata")
+    progress = ("seen_at", "consumer", "state", "batch", "newest")
+    return {each: getattr(row.item, each) for each in item} | {each: getattr(row, each) for each in progress}

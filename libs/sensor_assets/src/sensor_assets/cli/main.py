@@ -16,10 +16,11 @@ from sensor_assets.cli.upkeep import migrate, prune
 from sensor_assets.errors import SensorAssetsError, UnknownNameError
 
 FAILED, WRONG, NOTHING = 1, 2, 3
+HELP_OPTIONS = ["-h", "--help"]
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 80},
     epilog="Exit codes: 0 done; 1 the ledger cannot be used; 2 wrong usage or an unknown name; 3 nothing matched.",
 )
 @click.option(

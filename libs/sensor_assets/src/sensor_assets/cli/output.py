@@ -1,9 +1,10 @@
 """How commands print: tables that fit the terminal, or JSON."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import click
@@ -17,14 +18,47 @@ class NothingMatchedError(Exception):
     """A command found nothing to act upon or to show."""
 
 
-def show(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; heads that end with ``#`` are over numbers. Cells that are too long go on in the next line."""
-    table = Table(box=None, pad_edge=False, header_style="")
-    for head in heads:
-        table.add_column(head.rstrip("#"), justify="right" if head.endswith("#") else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(legible(cell) for cell in row))
-    console().print(table)
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        head: Its head.
+        number: Whether it holds numbers.
+        folds: Whether it gives way to others where the table is too wide: its texts go on in the next line.
+        above: Whether it is said once above the rows that share it, which follow each other.
+    """
+
+    head: str
+    number: bool = False
+    folds: bool = False
+    above: bool = False
+
+
+def above(head: str) -> Column:
+    """Return a column that is said above the rows that share it."""
+    return Column(head, above=True)
+
+
+def show(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+    """Print tables that fit the terminal, one for the rows of each group."""
+    texts = [[legible(cell) for cell in row] for row in rows]
+    heads = [place for place, column in enumerate(columns) if column.above]
+    cells = [place for place, column in enumerate(columns) if not column.above]
+    for number, (group, members) in enumerate(groupby(texts, key=lambda row: [row[place] for place in heads])):
+        if number:
+            click.echo()
+        if said := [
+            f"{columns[place].head.lower()}: {text}" for place, text in zip(heads, group, strict=True) if text != "-"
+        ]:
+            click.echo("  ".join(said))
+        table = Table(box=None, pad_edge=False, header_style="")
+        for column in (columns[place] for place in cells):
+            justify = "right" if column.number else "left"
+            table.add_column(column.head, justify=justify, overflow="fold", no_wrap=not column.folds)
+        for row in members:
+            table.add_row(*(row[place] for place in cells))
+        console().print(table)
 
 
 def console() -> Console:
@@ -45,6 +79,16 @@ def legible(cell: Any) -> str:
 def moment(time: datetime | None) -> str:
     """Write a time in UTC to the second."""
     return "-" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def minute(time: datetime) -> str:
+    """Write a time in UTC to the minute."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Write a number of things: 1 item, 2 items."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def size(number: int) -> str:

@@ -6,7 +6,7 @@ import click
 
 from sensor_assets.cli.connection import Connection, connected
 from sensor_assets.cli.look import limited
-from sensor_assets.cli.output import NothingMatchedError, as_json, dump, legible, moment, show
+from sensor_assets.cli.output import Column, NothingMatchedError, above, as_json, count, dump, legible, minute, show
 from sensor_assets.cli.selecting import is_everything, selected_by
 from sensor_assets.ledger._operations import Operations
 from sensor_assets.ledger._quarantine import release as release_items
@@ -43,8 +43,14 @@ def list_items(connection: Connection, *, selection: Selection, limit: int, as_j
         click.echo("nothing is in quarantine" if is_everything(selection) else "nothing that matches is in quarantine")
         return
     show(
-        ["SOURCE", "KEY", "CONSUMER", "SINCE (UTC)", "REASON"],
-        [[row["source"], row["key"], row["consumer"], moment(row["since"]), row["reason"]] for row in rows],
+        [
+            above("SOURCE"),
+            above("CONSUMER"),
+            Column("KEY", folds=True),
+            Column("SINCE (UTC)"),
+            Column("REASON", folds=True),
+        ],
+        [[row["source"], row["consumer"], row["key"], minute(row["since"]), row["reason"]] for row in rows],
     )
     if len(rows) == limit:
         click.echo(f"\nthese are the first {limit}: --limit shows more")
@@ -90,9 +96,9 @@ def release(connection: Connection, *, selection: Selection, everything: bool, d
         click.echo(f"stays for now, a batch that holds it is not done: {row['consumer']}, {legible(row['key'])}")
     will = "would be" if dry_run else "will be"
     for rows, what in (
-        (done.tried, f"tried again in {len(done.batches)} batches"),
+        (done.tried, f"tried again in {count(len(done.batches), 'batch', 'batches')}"),
         (done.decided, "decided on anew by the monitor"),
         (done.looked_at, "looked for anew by the next scan, because no template fitted their key"),
     ):
         if rows:
-            click.echo(f"{len(rows)} items {will} {what}")
+            click.echo(f"{count(len(rows), 'item')} {will} {what}")

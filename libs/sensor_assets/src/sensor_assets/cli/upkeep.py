@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from sensor_assets.cli.connection import Connection, connected
-from sensor_assets.cli.output import as_json, dump, moment
+from sensor_assets.cli.output import as_json, count, dump, moment
 from sensor_assets.cli.quarantine import dry_run
 from sensor_assets.cli.selecting import Moment
 from sensor_assets.ledger import migrate as migrate_ledger
@@ -41,5 +41,5 @@ def prune(connection: Connection, *, before: datetime, dry_run: bool, as_json: b
     if as_json:
         dump({"dry_run": dry_run, "before": before, **vars(pruned)})
         return
-    verb = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{pruned.batches} batches that ended before {moment(before)} and {pruned.items} old versions {verb}")
+    gone = f"{count(pruned.batches, 'batch', 'batches')} and {count(pruned.items, 'old version')}"
+    click.echo(f"{gone} from before {moment(before)} UTC {'would be ' if dry_run else ''}deleted")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sensor_assets.cli.output import moment
+from sensor_assets.cli.output import count, moment
 from sensor_assets.ledger._inspection import BatchRow, Standing, Version
 
 
@@ -15,9 +15,9 @@ def verdict(version: Version, standing: Standing, now: datetime) -> str:
     if standing.pending:
         return f"released from quarantine at {moment(standing.released_at)}; waits for the monitor to decide"
     if last is None and arrival > standing.position:
-        ahead = arrival - standing.position - 1
+        ahead = count(arrival - standing.position - 1, "arrival")
         held = f"it holds what waits: {standing.held}" if standing.held else "a batch is cut when one can be launched"
-        return f"waits to be decided on, {ahead} arrivals before it; {held}"
+        return f"waits to be decided on, {ahead} before it; {held}"
     if last is None:
         return "processed; the batch was pruned"
     return _of_batch(last, now)
@@ -32,7 +32,7 @@ def _of_batch(batch: BatchRow, now: datetime) -> str:
         case "waiting" if batch.not_before is not None and batch.not_before > now:
             return (
                 f"waits until {moment(batch.not_before)} for attempt {batch.attempt + 1}, "
-                f"after {batch.failures} failures (`sensor-assets retry` tries it now)"
+                f"after {count(batch.failures, 'failure')} (`sensor-assets retry` tries it now)"
             )
         case "waiting":
             return (
@@ -50,8 +50,7 @@ def outcome(batch: BatchRow) -> str:
     words.append("halved" if batch.state == "split" else batch.state)
     if batch.replaced_by:
         words.append(f"processed again by {batch.replaced_by[:8]}")
-    words.append(f"{batch.items} items" if batch.items != 1 else "1 item")
-    words.append(f"{batch.attempt} attempts" if batch.attempt != 1 else "1 attempt")
+    words += [count(batch.items, "item"), count(batch.attempt, "attempt")]
     if batch.failures:
         words.append(f"{batch.failures} failed")
     return ", ".join(words)

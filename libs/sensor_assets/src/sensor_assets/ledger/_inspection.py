@@ -93,7 +93,7 @@ class Inspection:
     def items(
         self, selection: Selection, *, partition: str | None, state: ItemState | None, limit: int, skip: int = 0
     ) -> list[ItemRow]:
-        """Return items, newest first within each source, once for each consumer that follows the source.
+        """Return items by source and consumer, newest first; once for each consumer that follows the source.
 
         Args:
             selection: Which items, and of which consumer.
@@ -115,7 +115,7 @@ class Inspection:
         ]
 
     def batches(self, selection: Selection, *, state: str | None, limit: int, skip: int = 0) -> list[BatchRow]:
-        """Return batches, the latest first.
+        """Return batches by consumer, the latest first.
 
         Raises:
             UnknownNameError: The ledger holds no such consumer, route or partition.

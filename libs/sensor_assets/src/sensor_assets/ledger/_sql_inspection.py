@@ -30,7 +30,7 @@ with placed as materialized (
 ITEMS = f"""
 {_STATES}
 select * from item_state where (%(state)s::text is null or state = %(state)s)
-order by source, arrival desc, consumer limit %(limit)s offset %(skip)s
+order by source, consumer, arrival desc limit %(limit)s offset %(skip)s
 """  # noqa: S608
 
 BATCHES = f"""
@@ -38,7 +38,7 @@ select b.id::text, c.name as consumer, b.state, b.origin, b.halved, b.route, b.p
        b.attempt, b.failures, b.not_before, b.created_at, b.finished_at, b.replaced_by::text, b.run_id, b.error
 from batch b join consumer c on c.id = b.consumer_id
 where {SELECTED_BATCH} and (%(state)s::text is null or b.state = %(state)s)
-order by b.sequence desc limit %(limit)s offset %(skip)s
+order by c.name, b.sequence desc limit %(limit)s offset %(skip)s
 """  # noqa: S608
 
 OPEN = """

@@ -150,7 +150,8 @@ delete from batch b
 where b.state in ('done', 'split', 'quarantined') and b.finished_at < %(before)s
   and not exists (
       select 1 from batch o where b.id = any(o.replaces) and o.state in ('waiting', 'emitted', 'quarantined'))
-  and not exists (select 1 from quarantine q where q.batch_id = b.id and q.released_at is null)
+  and not (b.state = 'quarantined'
+           and exists (select 1 from quarantine q where q.batch_id = b.id and q.released_at is null))
   and (b.route is null or not exists (
       select 1 from slice l join item i on i.source_id = l.source_id
                             and i.arrival between l.first_arrival and l.last_arrival
