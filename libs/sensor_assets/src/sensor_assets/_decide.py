@@ -60,7 +60,10 @@ def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable
 
 def _may_launch(policy: Policy, batch: BatchRecord, now: datetime) -> bool:
     due = batch.not_before is None or batch.not_before <= now
-    return batch.state == "waiting" and due and all(policy.partitions.exists(key) for key in batch.partitions)
+    # Of an outlet that is there no more Dagster knows nothing, and an unknown partition would fail its whole tick.
+    targets = (None,) if policy.router is None else policy.router.targets
+    known = batch.route in targets and all(policy.partitions.exists(key) for key in batch.partitions)
+    return batch.state == "waiting" and due and known
 
 
 def _launch(

@@ -79,7 +79,9 @@ def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequenc
         SourcesDownError: The tick is to fail and there is nothing else to say: a failed tick discards everything.
     """
     by_name = {consumer.name: consumer for consumer in consumers}
-    requests = [run_request(batch, by_name[batch.consumer]) for batch in answer.batches]
+    # An answer that is repeated after a deployment may name an outlet that is there no more; its batch vanished then.
+    launched = [batch for batch in answer.batches if batch.route in by_name[batch.consumer].outlets]
+    requests = [run_request(batch, by_name[batch.consumer]) for batch in launched]
     keys = {name: key for consumer in consumers for name, key in consumer.source_keys.items()}
     now = runtime.clock.now()
     events: list[Any] = [_check(keys[health.source.name], health, now) for health in answer.health]
