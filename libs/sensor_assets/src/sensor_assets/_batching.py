@@ -52,9 +52,10 @@ class Retry:
     """What happens to a batch whose run failed or vanished.
 
     It is tried again after `backoff`, doubled each time up to `max_backoff`. After `max_failures` failures it is
-    halved, so that one bad item is found in about log2(n) runs while its siblings go on; the single item that still
-    fails is quarantined, provided that another batch succeeded meanwhile (else the sink is down, not the item bad) or
-    that it failed `give_up` times.
+    halved; a half is halved again at its first failure, once another batch succeeded (its sibling, say), so that one
+    bad item stands alone after about log2(n) runs more while all others go on. The single item that still fails is
+    quarantined after `max_failures` failures, provided that another batch succeeded meanwhile (else the sink is down,
+    not the item bad), or after `give_up`.
     """
 
     max_failures: int = 3
