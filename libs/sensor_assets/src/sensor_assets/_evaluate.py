@@ -15,7 +15,7 @@ from sensor_assets._reconcile import settle
 from sensor_assets._runs import Runs
 from sensor_assets._runtime import Runtime
 from sensor_assets._sources.base import ScanContext, Source
-from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets.errors import LedgerError, SensorAssetsError
 from sensor_assets.ledger import Emission, Following, ScanSupersededError
 
@@ -211,7 +211,7 @@ class _Evaluation:
         left = self.limits.launches
         now = self.runtime.clock.now()
 
-        def decide_one(name: str, state: ConsumerState) -> Decision | None:
+        def decide_one(name: str, state: ConsumerState) -> Decision | Ask | None:
             nonlocal left
             try:
                 decision = decide(policies[name], state, now, self.runtime.new_id)
@@ -219,6 +219,8 @@ class _Evaluation:
                 errors.append(f"{name} cannot decide: {type(error).__name__}: {error}")
                 self.log.warning(errors[-1], exc_info=True)
                 return None
+            if isinstance(decision, Ask):
+                return decision
             decision = replace(decision, emit=decision.emit[:left])
             left -= len(decision.emit)
             return decision
@@ -229,7 +231,7 @@ class _Evaluation:
             Following(
                 name=consumer.name,
                 sources=tuple(states[source.name].id for source in consumer.sources),
-                limit=consumer.batching.max_items * policies[consumer.name].max_in_flight,
+                limit=policies[consumer.name].limit,
                 max_in_flight=policies[consumer.name].max_in_flight,
                 starts={states[source.name].id: source.start_from for source in consumer.sources},
             )

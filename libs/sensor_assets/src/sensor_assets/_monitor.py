@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensor_assets._additions import additions
 from sensor_assets._consumers import Consumer
 from sensor_assets._cursor import Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
@@ -58,7 +59,9 @@ def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) ->
             resources=resources,
             log=context.log,
         )
-        return respond(answer, cursor, live, consumers)
+        by_name = {consumer.name: consumer for consumer in consumers}
+        added = additions(answer.batches, by_name, context.instance.get_dynamic_partitions)
+        return respond(answer, cursor, live, consumers, added)
 
     # asset_selection instead of target: a target becomes one job, which fails when partitions definitions differ.
     return dg.SensorDefinition(
@@ -72,7 +75,13 @@ def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) ->
     )
 
 
-def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequence[Consumer]) -> dg.SensorResult:
+def respond(
+    answer: Answer,
+    cursor: Cursor,
+    runtime: Runtime,
+    consumers: Sequence[Consumer],
+    added: Sequence[dg.AddDynamicPartitionsRequest] = (),
+) -> dg.SensorResult:
     """Say in Dagster's words what an evaluation found.
 
     Raises:
@@ -92,6 +101,7 @@ def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequenc
         run_requests=requests,
         cursor=answer.cursor.dump(),
         asset_events=events,
+        dynamic_partitions_requests=added,
         skip_reason=None if requests else dg.SkipReason("; ".join(notes) or "nothing new"),
     )
 
