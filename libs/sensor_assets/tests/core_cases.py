@@ -19,7 +19,7 @@ from sensor_assets._state import Arrival, Ask, BatchRecord, ConsumerState, Decis
 NOW = datetime(2013, 2, 1, tzinfo=UTC)
 DAYS = tuple(f"2013-01-{day:02}" for day in range(1, 8))
 TARGETS = ("left", "right")
-SOURCES = ("source1", "source2")
+SOURCES: tuple[str, ...] = ("source1", "source2")
 
 
 def new_ids(prefix: str) -> Callable[[], str]:

@@ -99,7 +99,7 @@ class _What:
         day = arrival.item.partition
         if day is None or day in case.policy.partitions.future:
             return False
-        return join is None or case.shown[day] == set(SOURCES) or self._overdue(join, self._since(day))
+        return join is None or case.shown[day] == frozenset(SOURCES) or self._overdue(join, self._since(day))
 
     def _released(self, source: int) -> int:
         join, logs = self.case.policy.join, self.case.state.logs
@@ -234,7 +234,7 @@ def _batches_keep_their_bounds(case: Case, placed: list[Arrival], decision: Deci
         if isinstance(partitions, Days):
             assert len(batch.partitions) == 1 or partitions.join
             assert all(DAYS.index(b) - DAYS.index(a) == 1 for a, b in pairwise(batch.partitions))
-            assert partitions.available(batch.partitions) == set(batch.partitions)
+            assert partitions.available(batch.partitions) == frozenset(batch.partitions)
         for key in batch.partitions:
             together.setdefault((batch.route, batch.reason, key), []).append(batch.id)
         if case.route == "sends by size":
@@ -268,7 +268,7 @@ def _lanes(case: Case, batch: BatchRecord) -> set[tuple[str | None, str | None]]
 
 
 def _may_run(case: Case, batch: BatchRecord) -> bool:
-    exist = case.policy.partitions.available(batch.partitions) == set(batch.partitions)
+    exist = case.policy.partitions.available(batch.partitions) == frozenset(batch.partitions)
     return batch.state == "waiting" and exist and (batch.not_before is None or batch.not_before <= NOW)
 
 

@@ -425,12 +425,19 @@ def policy(**changed: Any) -> Policy:
     return Policy(**{**standard, **changed})
 
 
+def decided(policy: Policy, state: ConsumerState, *, now: datetime = NOW) -> Decision:
+    """Return a decision for which nothing has to be asked."""
+    decision = decide(policy, state, now, new_ids("batch"))
+    assert isinstance(decision, Decision)
+    return decision
+
+
 def test_what_fits_nowhere_does_not_make_the_others_leave_early() -> None:
     days = Days(frozenset(), join=True)
     waiting = ConsumerState(
         pending=(arrival(1, age=60, partition="someday"), arrival(2, age=1, partition="2013-01-01"))
     )
-    decision = decide(policy(partitions=days, batching=Batching(max_wait=10)), waiting, NOW, new_ids("batch"))
+    decision = decided(policy(partitions=days, batching=Batching(max_wait=10)), waiting)
     assert decision.held is not None
     assert not decision.cut
 
@@ -453,8 +460,8 @@ def test_a_route_function_may_be_asked_again_after_it_held() -> None:
     answers: list[Any] = [Hold("not yet"), Send(to="a")]
     router = Router(outside, lambda waiting: answers.pop(0), name="r", targets=("a",))
     state = ConsumerState(pending=(arrival(1),))
-    first = decide(policy(router=router), state, NOW, new_ids("batch"))
-    second = decide(policy(router=router), state, NOW, new_ids("batch"))
+    first = decided(policy(router=router), state)
+    second = decided(policy(router=router), state)
     assert (first.held, first.positions, len(second.cut)) == ("not yet", {}, 1)
 
 
