@@ -24,7 +24,7 @@ _DECLARATION = "__sensor_asset__"
 SOURCE_TAG = "sensor_assets/source"
 
 
-class SensorAsset(dg.AssetsDefinition, Generic[P, R]):
+class SensorAssetDefinition(dg.AssetsDefinition, Generic[P, R]):
     """An asset definition that is called like the function it was made of.
 
     Dagster's copies of it (with another group, say) are plain `AssetsDefinition`s again; nothing but the direct call
@@ -60,7 +60,7 @@ def sensor_asset(
     retry: Retry | None = None,
     max_in_flight: int | None = None,
     **asset: Any,
-) -> "Callable[[Callable[P, R]], SensorAsset[P, R]]":
+) -> "Callable[[Callable[P, R]], SensorAssetDefinition[P, R]]":
     """Make an asset that materializes when its source shows something new.
 
     The function has a parameter ``batch: Batch``; everything else is as in ``@dagster.asset``, and so are the remaining
@@ -97,12 +97,12 @@ def sensor_asset(
         prefix=_prefix(asset),
     )
 
-    def decorate(function: Callable[P, R]) -> "SensorAsset[P, R]":
+    def decorate(function: Callable[P, R]) -> "SensorAssetDefinition[P, R]":
         compute = _compute(function)
         setattr(compute, _DECLARATION, _Attached(declaration, function))
         definition = _asset(compute, declaration, asset)
-        definition.__class__ = SensorAsset
-        return cast("SensorAsset[P, R]", definition)
+        definition.__class__ = SensorAssetDefinition
+        return cast("SensorAssetDefinition[P, R]", definition)
 
     return decorate
 

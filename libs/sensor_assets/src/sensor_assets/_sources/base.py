@@ -4,15 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensor_assets._batching import seconds
 from sensor_assets._items import UNMATCHED, Item
 from sensor_assets._pages import ListingPage, PageMap, Relisting
-from sensor_assets._settings import Settings
 from sensor_assets._start import Start, parse_start
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 Duration = timedelta | float | str
 
@@ -59,7 +61,7 @@ class ScanContext:
 
     position: Any
     known: Callable[[Sequence[str] | None], Mapping[str, str]]
-    settings: Settings
+    settings: "Settings"
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -144,7 +146,7 @@ class Source(ABC):
         return True
 
     @abstractmethod
-    def open(self, settings: Settings) -> SourceClient:
+    def open(self, settings: "Settings") -> SourceClient:
         """Fill in the settings and return a client; does not touch the outside yet.
 
         Raises:
@@ -152,10 +154,10 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def describe(self, settings: Settings) -> dict[str, Any]:
+    def describe(self, settings: "Settings") -> dict[str, Any]:
         """Return metadata for the source's node in the UI; never a secret."""
 
-    def interval(self, settings: Settings) -> float:
+    def interval(self, settings: "Settings") -> float:
         """Return the seconds between two scans.
 
         Raises:

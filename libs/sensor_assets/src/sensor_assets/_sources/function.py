@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensor_assets._items import Item
-from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, pages
 from sensor_assets.errors import DefinitionError, SensorAssetsError, SourceError
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 Lister = Callable[..., Iterable[Item]]
 
@@ -30,10 +32,10 @@ class FunctionSource(Source):
     def required_resource_keys(self) -> frozenset[str]:
         return frozenset(self._resources)
 
-    def open(self, settings: Settings) -> "FunctionClient":  # noqa: ARG002
+    def open(self, settings: "Settings") -> "FunctionClient":  # noqa: ARG002
         return FunctionClient(self)
 
-    def describe(self, settings: Settings) -> dict[str, Any]:  # noqa: ARG002
+    def describe(self, settings: "Settings") -> dict[str, Any]:  # noqa: ARG002
         return {"function": f"{self.function.__module__}.{self.function.__qualname__}"}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Iterable[Item]:
