@@ -24,12 +24,12 @@ from sensor_assets.errors import (
 )
 
 if TYPE_CHECKING:
-    from sensor_assets.component import SensorAsset
     from sensor_assets._lake import Lake, LakeFile
     from sensor_assets._settings import Settings
     from sensor_assets._sources.http import HttpSource, Link
     from sensor_assets._sources.objects import ObjectSource
     from sensor_assets._sources.table import TableSource
+    from sensor_assets.component import SensorAsset
 
 # What these import (httpx, obstore, SQLAlchemy, ...) every process of a location would pay for that never uses them.
 _ON_DEMAND = {

@@ -72,6 +72,10 @@ class ObjectClient(SourceClient):
         if "://" not in url:
             raise DefinitionError(f"source '{source.name}': '{url}' is not a URL; a directory is file:///directory")
 
+    def use(self, store: ObjectStore) -> None:
+        """Follow another store instead of the URL, for a test."""
+        self._store = store
+
     def _opened(self) -> ObjectStore:
         if self._store is None:
             try:

@@ -1,7 +1,7 @@
 """`sensor_assets.SensorAsset`: a sensor asset written in YAML.
 
-The name is short because users type it (``type: sensor_assets.SensorAsset``); what `@sensor_asset` returns, which nobody
-types, is a `SensorAssetDefinition`, as Dagster's own classes of that kind are called.
+The name is short because users type it (``type: sensor_assets.SensorAsset``); what `@sensor_asset` returns, which
+nobody types, is a `SensorAssetDefinition`, as Dagster's own classes of that kind are called.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,11 +56,17 @@ class SensorAsset(dg.Component, dg.Resolvable):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         if attributes is None:
-            raise error_at(context.resolution_context, "attributes are missing: sources, asset and compute are required")
+            raise error_at(
+                context.resolution_context, "attributes are missing: sources, asset and compute are required"
+            )
         return super().load(attributes, context)
 
     @classmethod
-    def resolve_from_model(cls, context: dg.ResolutionContext, model: SensorAssetAttributes) -> Self:
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        if not isinstance(model, SensorAssetAttributes):
+            raise TypeError(
+                f"attributes of {cls.__name__} are {SensorAssetAttributes.__name__}, not {type(model).__name__}"
+            )
         return cls(
             sources=followed(context.at_path("sources"), model.sources),
             asset=asset_arguments(context.at_path("asset"), model.asset),

@@ -28,7 +28,7 @@ class SensorAssetAttributes(dg.Model):
         Every code server is asked for it when it loads. What is ours is a file, so that none has to import every kind
         of source with what it needs; a test holds that it fits the classes.
         """
-        schema: dict[str, Any] = json.loads(files(__package__).joinpath(SCHEMA).read_text())
+        schema: dict[str, Any] = json.loads(files("sensor_assets.component").joinpath(SCHEMA).read_text())
         asset = AssetSpecKwargs.model().model_json_schema()
         asset["properties"].pop("skippable", None)  # a sensor asset always is
         schema["$defs"] |= asset.pop("$defs", {}) | {"Asset": asset}

@@ -2,8 +2,8 @@
 
     python -m sensor_assets.component._schema    # writes it to schema.json
 
-Sources are written as ``objects: {...}`` rather than with a ``type``: a choice between models has one error for the whole
-source, a key of its own has one for the line that is wrong.
+Sources are written as ``objects: {...}`` rather than with a ``type``: a choice between models has one error for the
+whole source, a key of its own has one for the line that is wrong.
 """
 
 import json
@@ -26,14 +26,15 @@ class _OneKey(dg.Model):
 
 def schema() -> dict[str, Any]:
     """Return the schema as the classes are now."""
+    make: Any = create_model  # typed for keys that are written out
     kinds: dict[str, Any] = {key: _on_demand.load(*place) for key, place in KINDS.items()}
-    source: Any = create_model(
+    source = make(
         "Source",
         __base__=_OneKey,
         **{key: (written(kind), Field(default=None, description=_summary(kind))) for key, kind in kinds.items()},
         **{PYTHON: (str, Field(default=None, description=_PYTHON))},
     )
-    attributes = create_model(
+    attributes = make(
         "SensorAsset",
         __base__=dg.Model,
         sources=(Annotated[list[source], Field(min_length=1)], Field(description=_SOURCES, examples=[_EXAMPLE])),

@@ -1,6 +1,6 @@
 """Make objects of what YAML says; an error names file, line and key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -74,7 +74,9 @@ def _source(context: dg.ResolutionContext, written: Mapping[str, Any]) -> Source
     if kind == PYTHON:
         value = imported(here, written[kind])
         if not isinstance(value, Source | Target):
-            raise error_at(here, f"'{written[kind]}' is a {type(value).__name__}, not a source or an outlet of a router")
+            raise error_at(
+                here, f"'{written[kind]}' is a {type(value).__name__}, not a source or an outlet of a router"
+            )
         return value
     try:
         source = _on_demand.load(*KINDS[kind])
@@ -83,7 +85,7 @@ def _source(context: dg.ResolutionContext, written: Mapping[str, Any]) -> Source
     return made(here, source, written[kind])
 
 
-def made(context: dg.ResolutionContext, kind: Callable[..., T], written: Any) -> T:
+def made(context: dg.ResolutionContext, kind: type[T], written: Any) -> T:
     """Return an object of a class, from the arguments that YAML gives it."""
     if not isinstance(written, Mapping):
         raise error_at(context, f"needs keys and values, not '{written}'")
