@@ -86,6 +86,9 @@ class SourceClient(ABC):
         """Return the rows of the items that still have the recorded version; see `Batch.rows`."""
         raise NotImplementedError
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Close connections; the client is not used any more."""
+
     @property
     def readable(self) -> bool:
         """Whether the source's items have bytes."""

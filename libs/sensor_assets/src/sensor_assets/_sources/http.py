@@ -93,6 +93,9 @@ class HttpClient(SourceClient):
         self._url = httpx.URL(url)
         self._http = httpx.Client(headers=headers, timeout=source.timeout, follow_redirects=True)
 
+    def close(self) -> None:
+        self._http.close()
+
     def scan(self, context: ScanContext) -> Iterator[Page]:
         if self._source.index is None:
             key = self._url.path.rsplit("/", 1)[-1] or self._url.host

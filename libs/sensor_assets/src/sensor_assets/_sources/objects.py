@@ -5,7 +5,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
@@ -92,11 +95,17 @@ class ObjectClient(SourceClient):
         )
 
     def scan(self, context: ScanContext) -> Iterator[Page]:  # noqa: ARG002 - a listing needs no position
+        self._check_directory()
         try:
             for metas in obstore.list(self._opened(), chunk_size=PAGE_KEYS):
                 yield Page(items=[self._item(meta) for meta in metas if not self._ignored(meta["path"])])
         except (BaseError, OSError) as error:
             raise self._failed(error) from error
+
+    def _check_directory(self) -> None:
+        """Raise where a directory vanished after it was opened: obstore lists it as an empty one."""
+        if self._url.startswith("file:") and not Path(url2pathname(urlsplit(self._url).path)).is_dir():
+            raise self._failed(FileNotFoundError("there is no such directory"))
 
     def _ignored(self, key: str) -> bool:
         name = key.rsplit("/", 1)[-1]

@@ -28,7 +28,7 @@ class TableSource(Source):
     Args:
         name: Name of the source, unique within the team.
         url: SQLAlchemy URL of the database, Postgres or with `lag` another that has REPEATABLE READ; may hold
-        ``{setting}``s.
+            ``{setting}``s.
         table: Table, or ``schema.table``.
         key: Column that identifies a row.
         version: Column that changes with every change of the row: with `lag` a time; else, on Postgres, a bigint that
@@ -91,6 +91,9 @@ class TableClient(SourceClient):
         self._engine: Engine = create_engine(
             parsed, pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=bounds if postgres else {}
         )
+
+    def close(self) -> None:
+        self._engine.dispose()
 
     @cached_property
     def _table(self) -> Table:

@@ -106,7 +106,9 @@ class Location:
         self.close()
 
     def close(self) -> None:
-        """End the instance, unless it was given."""
+        """Close the sources, and the instance unless it was given."""
+        for client in self.runtime.clients.values():
+            client.close()
         if self._own_instance:
             self.instance.dispose()
 

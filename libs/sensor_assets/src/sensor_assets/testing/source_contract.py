@@ -114,7 +114,7 @@ class SourceContract:
     reads = True
     deletes = True
     fails = True
-    things = 2500
+    things = 1200
     """More than a scan records at once, so that it can be interrupted."""
 
     @pytest.fixture
@@ -123,8 +123,10 @@ class SourceContract:
         raise NotImplementedError(f"{type(self).__name__} defines the fixture 'outside'")
 
     @pytest.fixture
-    def follower(self, ledger: Ledger, outside: Outside) -> Follower:
-        return Follower(ledger, outside.source(), outside.settings)
+    def follower(self, ledger: Ledger, outside: Outside) -> Iterator[Follower]:
+        opened = Follower(ledger, outside.source(), outside.settings)
+        yield opened
+        opened.client.close()
 
     def test_everything_arrives_once(self, outside: Outside, follower: Follower) -> None:
         keys = [outside.key(number) for number in range(3)]
