@@ -147,9 +147,7 @@ def test_settle_says_what_is_still_to_do_when_it_gives_up(make_location: MakeLoc
 def test_a_run_that_is_killed_leaves_its_effect_once_where_the_sink_is_idempotent(
     make_location: MakeLocation, lake: Lake, crash: Crash
 ) -> None:
-    location = make_location(
-        appended, settings=SETTINGS, store=store_with(mon="1", tue="2"), resources={"lake": lake}
-    )
+    location = make_location(appended, settings=SETTINGS, store=store_with(mon="1", tue="2"), resources={"lake": lake})
     killed = location.work(crash=crash)
     assert [run.success for run in killed] == [False]
     location.settle()
@@ -157,9 +155,7 @@ def test_a_run_that_is_killed_leaves_its_effect_once_where_the_sink_is_idempoten
 
 
 def test_a_run_that_is_killed_shows_that_a_sink_is_not_idempotent(make_location: MakeLocation, lake: Lake) -> None:
-    location = make_location(
-        careless, settings=SETTINGS, store=store_with(mon="1", tue="2"), resources={"lake": lake}
-    )
+    location = make_location(careless, settings=SETTINGS, store=store_with(mon="1", tue="2"), resources={"lake": lake})
     location.work(crash=Crash.at("before commit"))
     location.settle()
     assert texts(lake, "careless") == ["1", "1", "2"]
@@ -176,7 +172,9 @@ def test_an_evaluation_that_is_killed_loses_nothing_and_repeats_the_same_run(
 
 
 def test_a_crash_at_an_unknown_point_says_which_there_are() -> None:
-    with pytest.raises(ValueError, match="'whenever' is no point to crash at; there are after recording, before commit"):
+    with pytest.raises(
+        ValueError, match="'whenever' is no point to crash at; there are after recording, before commit"
+    ):
         Crash.at("whenever")  # type: ignore[arg-type]
 
 
@@ -198,7 +196,9 @@ def test_a_location_s_own_definitions_are_tested_on_the_test_s_ledger(
 
 def test_a_store_for_a_source_that_is_not_there_is_refused(make_location: MakeLocation) -> None:
     with pytest.raises(DefinitionError, match="no ObjectSource is called filse; there are files"):
-        make_location(days, settings=SETTINGS, store={"filse": MemoryStore()}, resources={"lake": Lake(url="memory:///")})
+        make_location(
+            days, settings=SETTINGS, store={"filse": MemoryStore()}, resources={"lake": Lake(url="memory:///")}
+        )
 
     @source("tickets")
     def tickets(context: ScanContext) -> Iterator[Item]:

@@ -5,14 +5,11 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
-from obstore.store import ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
@@ -95,17 +92,15 @@ class ObjectClient(SourceClient):
         )
 
     def scan(self, context: ScanContext) -> Iterator[Page]:  # noqa: ARG002 - a listing needs no position
-        self._check_directory()
+        store = self._opened()
+        # A directory that vanished after it was opened would be listed as an empty one.
+        if isinstance(store, LocalStore) and store.prefix is not None and not store.prefix.is_dir():
+            raise self._failed(FileNotFoundError("there is no such directory"))
         try:
-            for metas in obstore.list(self._opened(), chunk_size=PAGE_KEYS):
+            for metas in obstore.list(store, chunk_size=PAGE_KEYS):
                 yield Page(items=[self._item(meta) for meta in metas if not self._ignored(meta["path"])])
         except (BaseError, OSError) as error:
             raise self._failed(error) from error
-
-    def _check_directory(self) -> None:
-        """Raise where a directory vanished after it was opened: obstore lists it as an empty one."""
-        if self._url.startswith("file:") and not Path(url2pathname(urlsplit(self._url).path)).is_dir():
-            raise self._failed(FileNotFoundError("there is no such directory"))
 
     def _ignored(self, key: str) -> bool:
         name = key.rsplit("/", 1)[-1]

@@ -6,6 +6,7 @@ nobody types, is a `SensorAssetDefinition`, as Dagster's own classes of that kin
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import dagster as dg
@@ -56,10 +57,15 @@ class SensorAsset(dg.Component, dg.Resolvable):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         if attributes is None:
-            raise error_at(
-                context.resolution_context, "attributes are missing: sources, asset and compute are required"
-            )
-        return super().load(attributes, context)
+            missing = context.resolution_context.at_path("attributes")
+            raise error_at(missing, "sources, asset and compute are required")
+        loaded = super().load(attributes, context)
+        try:
+            _ = loaded.definition
+        except DefinitionError as error:
+            place = context.resolution_context.at_path("attributes").at_path("compute")
+            raise error_at(place, str(error)) from None
+        return loaded
 
     @classmethod
     def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
@@ -76,7 +82,9 @@ class SensorAsset(dg.Component, dg.Resolvable):
             max_in_flight=resolve(context.at_path("max_in_flight"), int, model.max_in_flight),
         )
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    @cached_property
+    def definition(self) -> dg.AssetsDefinition:
+        """The asset."""
         decorate = sensor_asset(
             self.sources,
             batching=self.batching,
@@ -84,7 +92,7 @@ class SensorAsset(dg.Component, dg.Resolvable):
             max_in_flight=self.max_in_flight,
             **self.asset,
         )
-        try:
-            return dg.Definitions(assets=[decorate(self.compute)])
-        except DefinitionError as error:
-            raise error_at(context.resolution_context.at_path("attributes").at_path("compute"), str(error)) from None
+        return decorate(self.compute)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        return dg.Definitions(assets=[self.definition])

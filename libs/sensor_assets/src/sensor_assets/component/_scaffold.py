@@ -1,6 +1,5 @@
 """What `dg scaffold defs sensor_assets.SensorAsset my_asset` writes: the component and the function beside it."""
 
-import re
 from dataclasses import dataclass
 from string import Template
 from typing import Any, Literal
@@ -125,8 +124,8 @@ class SensorAssetScaffolder(dg.Scaffolder[ScaffoldOptions]):
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         directory = request.target_path.parent if request.append else request.target_path
         name = directory.name
-        if not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
-            raise DefinitionError(f"'{name}': the folder is named like the function, in lower case, as in my_asset")
+        if not name.isidentifier():
+            raise DefinitionError(f"'{name}': the folder is named like the function, with underscores, as in my_asset")
         kind = _KINDS[request.params.source]
         names = {"name": name, "type": request.type_name, "work": kind.work, "imports": kind.imports}
 
