@@ -103,7 +103,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Page(BaseHTTPRequestHandler):
-    server: _Server
+    server: Any
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:

@@ -216,7 +216,8 @@ def only_asset(definitions: dg.Definitions) -> dg.AssetsDefinition:
 
 
 def minimal(sources: str, *, asset: str = "{key: orders}", rest: str = "") -> str:
-    return f"type: sensor_assets.SensorAsset\nattributes:\n  sources: {sources}\n  asset: {asset}\n{rest or '  compute: .orders.everything'}\n"
+    lines = ["type: sensor_assets.SensorAsset", "attributes:", f"  sources: {sources}", f"  asset: {asset}"]
+    return "\n".join([*lines, rest or "  compute: .orders.everything", ""])
 
 
 # What dg makes

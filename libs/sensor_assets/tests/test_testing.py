@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ SETTINGS = settings_for(LandingSettings, landing_url="file:///nowhere")
 
 
 @sensor_asset(files, partitions_def=dg.StaticPartitionsDefinition(["mon", "tue"]))
-def days(batch: Batch, lake: Lake) -> dg.MaterializeResult:
+def days(batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
     """One table a day, rebuilt from all of its files."""
     for day, items in batch.by_partition():
         lake.write(f"{day}.parquet", pl.DataFrame({"text": [item.read().decode() for item in items]}))
@@ -261,8 +262,6 @@ def test_no_server_and_no_directory_is_left_behind_by_tests_that_are_killed() ->
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 20.0) -> bool:
-    import time
-
     deadline = time.monotonic() + seconds
     while not reached() and time.monotonic() < deadline:
         time.sleep(0.05)
