@@ -50,7 +50,7 @@ SETTINGS = settings_for(LandingSettings, landing_url="file:///nowhere")
 
 
 @sensor_asset(files, partitions_def=dg.StaticPartitionsDefinition(["mon", "tue"]))
-def days(batch: Batch, lake: Lake) -> dg.MaterializeResult[None]:
+def days(batch: Batch, lake: Lake) -> dg.MaterializeResult[Any]:
     """One table a day, rebuilt from all of its files."""
     for day, items in batch.by_partition():
         lake.write(f"{day}.parquet", pl.DataFrame({"text": [item.read().decode() for item in items]}))
