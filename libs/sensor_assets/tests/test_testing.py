@@ -189,9 +189,11 @@ def test_a_run_launched_by_hand_gets_everything_that_is_recorded(make_location: 
 def test_a_location_s_own_definitions_are_tested_on_the_test_s_ledger(
     make_location: MakeLocation, ledger: PostgresLedger, lake: Lake
 ) -> None:
-    definitions = with_sources(dg.Definitions(assets=[days]), settings=SETTINGS, resources={"lake": lake})
-    location = make_location(definitions, store={"files": store_with(mon="1")})
+    elsewhere = {"lake": Lake(url="file:///no/lake/in/this/test")}
+    definitions = with_sources(dg.Definitions(assets=[days]), settings=SETTINGS, resources=elsewhere)
+    location = make_location(definitions, store={"files": store_with(mon="1")}, resources={"lake": lake})
     assert [run.success for run in location.settle()] == [True]
+    assert texts(lake, "") == ["1"]
     assert [row["source"] for row in ledger.status()] == ["files"]
 
 

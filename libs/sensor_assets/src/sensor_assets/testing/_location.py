@@ -62,7 +62,7 @@ class Location:
         settings: Fill the placeholders of the sources; unless told, those of a location without fields of its own.
         store: Takes the place of what an `ObjectSource` follows: one for all, or by name of the source. Its keys are
             those below the source's URL.
-        resources: The resources of the assets and of the sources.
+        resources: The resources of the assets and of the sources; they replace those of `Definitions` that have some.
         groups: As for `with_sources`.
         instance: A Dagster instance; unless told, one in memory that ends with the location.
 
@@ -243,9 +243,23 @@ def _definitions(
     else:
         found = dg.Definitions(assets=[assets] if isinstance(assets, dg.AssetsDefinition) else list(assets))
     if RESOURCE_KEY in (found.resources or {}):
-        return found
+        return _with_resources(found, resources or {})
     chosen = settings or settings_for(Settings)
     return with_sources(found, settings=chosen, resources=resources, groups=groups, ledger=ledger)
+
+
+def _with_resources(definitions: dg.Definitions, resources: Mapping[str, Any]) -> dg.Definitions:
+    """Return the definitions with other resources than they have; Dagster's own ways refuse to replace one."""
+    return dg.Definitions(
+        assets=definitions.assets,
+        asset_checks=definitions.asset_checks,
+        schedules=definitions.schedules,
+        sensors=definitions.sensors,
+        jobs=definitions.jobs,
+        executor=definitions.executor,
+        loggers=definitions.loggers,
+        resources={**(definitions.resources or {}), **resources},
+    )
 
 
 def evaluate(
