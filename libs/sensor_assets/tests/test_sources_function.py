@@ -1,10 +1,12 @@
 """Sources that are functions of the user's own."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from sensor_assets import DefinitionError, Item, ScanContext, SourceError, source
+from sensor_assets._sources.base import Common, CommonOptions
 from sensor_assets._sources.function import FunctionSource
 from sensor_assets.ledger import PostgresLedger
 
@@ -96,3 +98,7 @@ def test_a_function_without_a_context_is_refused() -> None:
         @source("wrong")
         def wrong() -> Iterator[Item]:
             yield from ()
+
+
+def test_what_every_source_takes_is_known_to_type_checkers() -> None:
+    assert list(CommonOptions.__annotations__) == [field.name for field in fields(Common)]

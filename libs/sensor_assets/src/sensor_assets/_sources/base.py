@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sensor_assets._batching import seconds
 from sensor_assets._items import UNMATCHED, Item
@@ -126,12 +126,23 @@ class Common:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+class CommonOptions(TypedDict, total=False):
+    """The fields of `Common` as keyword arguments, so that a type checker knows them."""
+
+    every: Duration
+    stale_after: timedelta | float
+    description: str | None
+    key_prefix: str | Sequence[str] | None
+    group_name: str
+    metadata: Mapping[str, Any]
+
+
 class Source(ABC):
     """A place outside Dagster where data appears. Declared at import, opened with the settings of an environment."""
 
     kind: str = "source"
 
-    def __init__(self, name: str, **common: Any) -> None:
+    def __init__(self, name: str, **common: Unpack[CommonOptions]) -> None:
         if not name.isidentifier():
             raise DefinitionError(f"source '{name}': a name has letters, digits and underscores, as in flight_files")
         self.name = name

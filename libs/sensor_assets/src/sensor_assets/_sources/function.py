@@ -3,10 +3,10 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sensor_assets._items import Item
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, pages
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, pages
 from sensor_assets.errors import DefinitionError, SensorAssetsError, SourceError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ class FunctionSource(Source):
 
     kind = "python"
 
-    def __init__(self, name: str, function: Lister, **common: Any) -> None:
-        super().__init__(name, description=common.pop("description", None) or inspect.getdoc(function), **common)
+    def __init__(self, name: str, function: Lister, **common: Unpack[CommonOptions]) -> None:
+        super().__init__(name, **{**common, "description": common.get("description") or inspect.getdoc(function)})
         self.function = function
         parameters = list(inspect.signature(function).parameters)
         if not parameters or parameters[0] != "context":
@@ -60,7 +60,7 @@ class FunctionClient(SourceClient):
             raise SourceError(f"source '{self._source.name}' failed: {type(error).__name__}: {error}") from error
 
 
-def source(name: str, **common: Any) -> Callable[[Lister], FunctionSource]:
+def source(name: str, **common: Unpack[CommonOptions]) -> Callable[[Lister], FunctionSource]:
     """Make a source of a function that yields an `Item` for each thing that is there now.
 
     The function takes a `ScanContext` and Dagster resources by name. It may yield everything each time: what is

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, place
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, place
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import ItemChanged, ItemGone, SourceError
 
@@ -62,7 +62,7 @@ class HttpSource(Source):
         key: str | None = None,
         headers: dict[str, str] | None = None,
         timeout: float = 5.0,
-        **common: Any,
+        **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
@@ -13,7 +13,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, place
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, place
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError, ItemChanged, ItemGone, SourceError
 
@@ -43,7 +43,13 @@ class ObjectSource(Source):
     kind = "objects"
 
     def __init__(
-        self, name: str, *, url: str, key: str | None = None, ignore: Sequence[str] = (), **common: Any
+        self,
+        name: str,
+        *,
+        url: str,
+        key: str | None = None,
+        ignore: Sequence[str] = (),
+        **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Column, Connection, MetaData, Table, and_, create_engine, func, or_, select, text
 from sqlalchemy.engine import Engine, make_url
@@ -12,7 +12,7 @@ from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 from sensor_assets._batching import seconds
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient
 from sensor_assets.errors import DefinitionError, SourceError
 
 PAGE_ROWS = 1000
@@ -52,7 +52,7 @@ class TableSource(Source):
         key: str,
         version: str,
         lag: timedelta | float | None = None,
-        **common: Any,
+        **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url
