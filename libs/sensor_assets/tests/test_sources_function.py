@@ -102,3 +102,8 @@ def test_a_function_without_a_context_is_refused() -> None:
 
 def test_what_every_source_takes_is_known_to_type_checkers() -> None:
     assert list(CommonOptions.__annotations__) == [field.name for field in fields(Common)]
+
+
+def test_an_argument_that_no_source_takes_is_refused_by_name() -> None:
+    with pytest.raises(DefinitionError, match="source 'shown': there is no argument evry; see FunctionSource"):
+        source("shown", evry=30)(lambda context: ())  # pyright: ignore[reportCallIssue]

@@ -145,6 +145,10 @@ class Source(ABC):
     def __init__(self, name: str, **common: Unpack[CommonOptions]) -> None:
         if not name.isidentifier():
             raise DefinitionError(f"source '{name}': a name has letters, digits and underscores, as in flight_files")
+        if unknown := sorted(set(common) - set(CommonOptions.__annotations__)):
+            raise DefinitionError(
+                f"source '{name}': there is no argument {', '.join(unknown)}; see {type(self).__name__}"
+            )
         self.name = name
         self.common = Common(**common)
         self.start_from: Start = parse_start(self.common.start_from, f"source '{name}'")
