@@ -7,6 +7,7 @@ A process of its own, so that a test process that is killed leaves no server beh
 
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ def main(binaries: Path, directory: Path, account: str) -> str | None:
         user, group = map(int, account.split(":"))
         other = {"user": user, "group": group, "extra_groups": []}
         shutil.chown(directory, user)
+        binaries = _reachable(binaries, directory)
     data = directory / "data"
     options = ["-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
     command = [binaries / "initdb", *options]
@@ -63,6 +65,17 @@ def main(binaries: Path, directory: Path, account: str) -> str | None:
     return None
 
 
+def _reachable(binaries: Path, directory: Path) -> Path:
+    """Return the programs where any user may run them: a copy (38 MB) when they are below a closed directory."""
+    if all(above.stat().st_mode & stat.S_IXOTH for above in binaries.parents):
+        return binaries
+    installed, package = binaries.parent, binaries.parent.parent
+    for part in (installed, package.with_name(f"{package.name}.libs")):  # as the wheel lays them out
+        if part.exists():
+            shutil.copytree(part, directory / part.relative_to(package.parent), symlinks=True)
+    return directory / binaries.relative_to(package.parent)
+
+
 def _is_ready(data: Path) -> bool:
     """Read the server's own statement of its state, line 8 of postmaster.pid, as pg_ctl does."""
     try:
@@ -78,8 +91,8 @@ if __name__ == "__main__":
     place = Path(sys.argv[2])
     try:
         problem = main(Path(sys.argv[1]), place, sys.argv[3])
-    except PermissionError as error:
-        problem = f"{error}. As root, Postgres runs as 'nobody', who must be able to reach its files."
+    except OSError as error:
+        problem = str(error)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     if problem:
