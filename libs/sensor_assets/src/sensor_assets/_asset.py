@@ -80,8 +80,7 @@ def sensor_asset(
 
     Example:
         >>> @sensor_asset(flight_files, partitions_def=daily)
-        ... def departures(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
-        ...     ...
+        ... def departures(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult: ...
     """
     if isinstance(follows, Source | Target):
         chosen: Follows = follows

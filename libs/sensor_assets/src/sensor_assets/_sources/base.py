@@ -131,6 +131,7 @@ class CommonOptions(TypedDict, total=False):
 
     every: Duration
     stale_after: timedelta | float
+    start_from: Start | str
     description: str | None
     key_prefix: str | Sequence[str] | None
     group_name: str
