@@ -19,7 +19,7 @@ from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _pages, _rows, _sql
+from sensor_assets.ledger import _emission, _messages, _pages, _rows, _sql
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
@@ -116,26 +116,38 @@ class PostgresLedger:
             asked = {"source": source_id, "keys": None if keys is None else list(keys)}
             return {row["key"]: row["version"] for row in connection.execute(_sql.KNOWN, asked)}
 
+    def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
+        with self.transaction() as connection:
+            asked = {"source": source_id, "after": after, "limit": limit}
+            return [_rows.item(row) for row in connection.execute(_sql.LIVE, asked)]
+
+    def bodies(self, source: str, messages: Sequence[str]) -> dict[str, bytes]:
+        with self.transaction() as connection:
+            return _messages.bodies(connection, source, messages)
+
     def pages(self, source_id: int) -> "PostgresPageMap":
         return PostgresPageMap(self, source_id)
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
         distinct = _rows.without_repeats([storable(item) for item in page.items])
-        values = {
+        values: dict[str, Any] = {
             "source": scan.source.id,
             "number": scan.number,
             "now": now,
             "position": None if page.position is None else Jsonb(page.position),
-            "keys": [item.key for item in distinct],
-            "versions": [item.version for item in distinct],
-            "sizes": [item.size for item in distinct],
-            "modified": [item.modified for item in distinct],
-            "partitions": [item.partition for item in distinct],
-            "metadata": [Jsonb(dict(item.metadata)) if item.metadata else None for item in distinct],
         }
         with self.transaction() as connection:
             if connection.execute(_sql.LOCK_SCAN, values).fetchone() is None:
                 raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
+            distinct = _messages.keep(connection, scan.source.id, distinct, page.bodies, now)
+            values |= {
+                "keys": [item.key for item in distinct],
+                "versions": [item.version for item in distinct],
+                "sizes": [item.size for item in distinct],
+                "modified": [item.modified for item in distinct],
+                "partitions": [item.partition for item in distinct],
+                "metadata": [Jsonb(dict(item.metadata)) if item.metadata else None for item in distinct],
+            }
             if page.relisting is not None:
                 _pages.replace(connection, scan.source.id, page.relisting)
             return connection.execute(_sql.RECORD, values).rowcount
