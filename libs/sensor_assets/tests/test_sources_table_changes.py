@@ -13,7 +13,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from sensor_assets import DefinitionError, SourceError, TableSource
 from sensor_assets._items import UNMATCHED
-from sensor_assets.ledger import PostgresLedger
+from sensor_assets.ledger import PostgresLedger, _version
 from sqlalchemy import column as sql_column
 from tenancy.local.postgres import Postgres
 
@@ -178,7 +178,8 @@ def test_a_deleted_row_arrives_as_a_deletion_of_its_partition_and_leaves_the_reb
 
 def everything(ledger: PostgresLedger) -> list[dict[str, Any]]:
     with ledger.transaction() as connection:
-        return connection.execute("select * from item order by arrival").fetchall()
+        rows = connection.execute("select * from item order by arrival").fetchall()
+    return [{**row, "version": _version.decode(row["version"])} for row in rows]
 
 
 def test_rows_that_the_condition_no_longer_admits_count_as_deleted(follow: Follow, shop: Connection) -> None:

@@ -265,7 +265,7 @@ select * from (
       and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
            or (%(stop)s::text is null and i.partition = %(start)s))
     order by i.source_id, i.key, i.arrival desc
-) i where {_NOT_QUARANTINED} and not coalesce(i.metadata ? 'sensor_assets/deleted', false)
+) i where {_NOT_QUARANTINED} and not coalesce(nullif(i.metadata, '')::jsonb ? 'sensor_assets/deleted', false)
   and (%(route)s::text is null or exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
       where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id
