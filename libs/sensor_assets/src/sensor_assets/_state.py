@@ -65,12 +65,14 @@ class Misfit:
 class ConsumerState:
     """What one consumer has to decide about: the log behind its position, and its open batches in order of creation.
 
-    `more` tells that the log continues beyond `pending`, which is bounded.
+    `more` tells that the log continues beyond `pending`, which is bounded. `others` counts the consumers that decide
+    after this one and have something to decide about as well.
     """
 
     pending: tuple[Arrival, ...] = ()
     more: bool = False
     open: tuple[BatchRecord, ...] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +93,14 @@ class Decision:
 class SourceState:
     """A source as the ledger holds it: scan position, health, and when it is due again (UTC).
 
-    `listed_at` is when scans had shown all that it held for the first time.
+    `arrivals` is the length of its log, `gone` counts the arrivals that runs did not find any more; `listed_at` is when
+    scans had shown all that it held for the first time.
     """
 
     id: int
     name: str
     arrivals: int = 0
+    gone: int = 0
     position: Any = None
     failures: int = 0
     failing_since: datetime | None = None

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sensor_assets._batching import seconds
+from sensor_assets._due import MOST_PATIENCE, MOST_SCAN_SECONDS
 from sensor_assets._items import UNMATCHED, Item
+from sensor_assets._log import Log
 from sensor_assets._pages import ListingPage, PageMap, Relisting
 from sensor_assets._settings import Settings
 from sensor_assets._start import Start, parse_start
@@ -63,8 +65,8 @@ class ScanContext:
             most so many, and without those that are deleted or gone.
         log: Where to say what a person should know; shown with the monitor's tick.
         now: The time (UTC).
-        remaining: Returns the seconds in which the next page, or the end, is expected. A bound for the source's own
-            calls.
+        remaining: Returns the seconds in which the next page, or the end, is expected; after that the scan is left
+            behind and the source counts as failed. A bound for the source's own calls.
         calls: How often the scan asked the outside, by operation; a source counts as it asks: ``calls["list"] += 1``.
     """
 
@@ -74,14 +76,14 @@ class ScanContext:
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
     live: Callable[[str | None, int], Sequence[Item]] = field(default=lambda after, limit: ())  # noqa: ARG005
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("sensor_assets"))
+    log: Log = field(default_factory=lambda: logging.getLogger("sensor_assets"))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    remaining: Callable[[], float] = lambda: 30.0
+    remaining: Callable[[], float] = lambda: MOST_SCAN_SECONDS
     calls: Counter[str] = field(default_factory=Counter[str])
 
 
 class SourceClient(ABC):
-    """An opened source. Used by one evaluation or one run at a time."""
+    """An opened source. Used by one evaluation or one run at a time, and by a scan in one thread of its own."""
 
     @abstractmethod
     def scan(self, context: ScanContext) -> Iterable[Page]:
@@ -124,6 +126,9 @@ class Common:
             them ("now"), or those from a date on: whose partition is not before it, or where the partition is no date,
             that were not modified before it (UTC). All are recorded, so that a backfill finds them, and whatever
             changes later is processed. It is looked at once: changing it later changes nothing.
+        patience: Seconds that a scan may take to show its first page, and each further one, before the source counts as
+            failed; at most 25. Unless told it depends on the time between two ticks: 12 s with every 30 s. A tick waits
+            for its slowest source, so one that needs longer than its neighbours' intervals wants a `SourceGroup`.
         description: Shown in the UI.
         key_prefix: Prefix of the source's node in the asset graph; unless told, that of the asset which follows it.
         group_name: Group of the source's node.
@@ -133,6 +138,7 @@ class Common:
     every: Duration = 30.0
     stale_after: timedelta | float = timedelta(hours=1)
     start_from: Start | str = "all"
+    patience: timedelta | float | None = None
     description: str | None = None
     key_prefix: str | Sequence[str] | None = None
     group_name: str = "sources"
@@ -150,6 +156,17 @@ class Source(ABC):
         self.name = name
         self.common = Common(**common)
         self.start_from: Start = parse_start(self.common.start_from, f"source '{name}'")
+        patience = self.patience
+        if patience is not None and not 0 < patience <= MOST_PATIENCE:
+            raise DefinitionError(
+                f"source '{name}': patience must be more than 0 and at most {MOST_PATIENCE:.0f} seconds, "
+                f"not {patience}: the daemon gives up on a tick after 60 s"
+            )
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that a scan may take to answer, if the source says so."""
+        return None if self.common.patience is None else seconds(self.common.patience)
 
     @property
     def required_resource_keys(self) -> frozenset[str]:

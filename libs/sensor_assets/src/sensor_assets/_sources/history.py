@@ -29,6 +29,7 @@ class History:
         self._held: dict[str, list[Item]] = {}
         self._number_held = 0
         self._page_began = monotonic()
+        self._compared = False
 
     def add(self, item: Item) -> bool:
         """Take an item; tells whether a page is full, which is then to be fetched from `fresh`."""
@@ -46,10 +47,14 @@ class History:
 
     def rest(self) -> list[Item]:
         """Return what is left to record when the stream has ended."""
+        if not self._compared:
+            # All of it is one page, in which the ledger itself tells history from news.
+            page, self._page = self._page, []
+            return page
         return self._compare() + self._release()
 
     def _compare(self) -> list[Item]:
-        page, self._page = self._page, []
+        page, self._page, self._compared = self._page, [], True
         if not page:
             return []
         known = self._context.known(list({item.key for item in page}))

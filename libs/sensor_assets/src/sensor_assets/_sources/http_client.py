@@ -1,6 +1,7 @@
 """Scanning and reading the resources of an HTTP server."""
 
 import hashlib
+import logging
 import mimetypes
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -160,7 +161,7 @@ class HttpClient(SourceClient):
                 if unreachable == MOST_UNREACHABLE:
                     raise
                 if isinstance(error, StatusError) and error.status in GONE:
-                    scan.context.log.warning(f"{error}, though the index names it")
+                    scan.context.log.log(logging.WARNING, f"{error}, though the index names it")
                 else:
                     scan.errors.append(str(error))
                 continue

@@ -1,5 +1,6 @@
 """Scanning and reading the rows of a table."""
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,7 +66,7 @@ class TableClient(SourceClient):
                 yield Page(items=(), position=verdict.position.dump())
                 raise self._database.failed(verdict.notice)
             if verdict.notice:
-                context.log.warning(f"source '{self._source.name}': {verdict.notice}")
+                context.log.log(logging.WARNING, f"source '{self._source.name}': {verdict.notice}")
             if verdict.wait:
                 return
             position = yield from self._pass(session, shape, verdict.position, context)

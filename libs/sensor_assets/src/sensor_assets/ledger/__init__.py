@@ -1,9 +1,9 @@
 """The ledger: Postgres tables in which every item is recorded once, in order of arrival."""
 
-from sensor_assets.ledger._api import Emission, Following, Ledger, Scan, ScanSupersededError
+from sensor_assets.ledger._api import Emission, Following, Ledger, Scan, ScanEnd, ScanSupersededError
 from sensor_assets.ledger._postgres import PostgresLedger
 
-__all__ = ["Emission", "Following", "Ledger", "PostgresLedger", "Scan", "ScanSupersededError", "migrate"]
+__all__ = ["Emission", "Following", "Ledger", "PostgresLedger", "Scan", "ScanEnd", "ScanSupersededError", "migrate"]
 
 
 def migrate(url: str, schema: str) -> None:

@@ -29,6 +29,24 @@ class Scan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScanEnd:
+    """How a scan ended.
+
+    Args:
+        scan: The scan.
+        due_at: When the source is due again (UTC).
+        error: Why it failed.
+        listed: Whether scans have now shown all that the source holds, so that consumers that do not start with all of
+            it can begin.
+    """
+
+    scan: Scan
+    due_at: datetime
+    error: str | None = None
+    listed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Emission:
     """What the monitor answers: launch these batches, and acknowledge this epoch by the cursor."""
 
@@ -72,6 +90,14 @@ class Ledger(Protocol):
         """Begin a scan; every scan of the source that began earlier loses its right to record."""
         ...
 
+    def begin_scans(self, sources: Sequence[SourceState]) -> list[Scan]:
+        """Begin a scan of each source, in one statement."""
+        ...
+
+    def news(self, pages: Sequence[tuple[Scan, Page]]) -> list[bool]:
+        """Tell of each page whether `record` would find a new item in it, in one statement that writes nothing."""
+        ...
+
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
         """Return the newest recorded version of each key, of all keys without `keys`."""
         ...
@@ -101,12 +127,20 @@ class Ledger(Protocol):
         """
         ...
 
-    def note_listed(self, scan: Scan, now: datetime) -> None:
-        """Note that scans have shown all that the source holds, so that consumers that do not start with all begin."""
-        ...
-
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
         """Note how the scan ended and when the source is due again."""
+        ...
+
+    def end_scans(self, ends: Sequence[ScanEnd], now: datetime) -> dict[str, SourceState]:
+        """Note how scans ended, in one statement; those that were superseded change nothing.
+
+        Returns:
+            The sources as they are now, by name.
+        """
+        ...
+
+    def retry_sources(self, names: Sequence[str]) -> None:
+        """Let the next tick ask those of the sources that fail, however long they were to be left alone."""
         ...
 
     def emit(self, monitor: str, epoch: int, consumers: Sequence[Following], decide: Decide, now: datetime) -> Emission:

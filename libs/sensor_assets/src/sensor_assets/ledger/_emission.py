@@ -28,11 +28,14 @@ def decide_all(
     """Let every consumer decide and write what it decided; the caller's transaction makes it one step."""
     emitted: list[BatchRecord] = []
     held: dict[str, str] = {}
+    wanting = {row["consumer"] for row in positions if row["behind"]}
+    wanting |= {batch.consumer for batch in unfinished if batch.state == "waiting"}
     for consumer in consumers:
+        wanting.discard(consumer.name)
         mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
         behind = [row for row in positions if row["consumer"] == consumer.name and row["behind"]]
         pending, more = ((), False) if _is_full(consumer, mine) else _pending(connection, consumer, behind)
-        decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
+        decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine, others=len(wanting)))
         if decision is None:
             continue
         if decision.held is not None:

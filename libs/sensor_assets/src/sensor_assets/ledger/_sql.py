@@ -5,12 +5,15 @@ insert into source (name) select unnest(%(names)s::text[]) on conflict (name) do
 """
 
 SOURCES = """
-select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at, listed_at
+select id, name, arrivals, gone, position, failures, failing_since, error, scanned_at, due_at, listed_at
 from source where name = any(%(names)s)
 """
 
-BEGIN_SCAN = """
-update source set scans = scans + 1 where id = %(source)s returning scans, position
+# Rows are locked in the order of their ids, so that two evaluations at once do not wait for each other.
+BEGIN_SCANS = """
+with begun as (select id from source where id = any(%(sources)s) order by id for update)
+update source s set scans = s.scans + 1 from begun where s.id = begun.id
+returning s.id, s.scans, s.position, s.arrivals, s.gone
 """
 
 # The newest version of each key; none for one that was gone when a run looked for it.
@@ -27,6 +30,18 @@ cross join lateral (
     select i.version, i.arrival from item i where i.source_id = %(source)s and i.key = asked.key collate "C"
     order by i.arrival desc limit 1) newest
 where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = newest.arrival)
+"""
+
+# The same for keys of several sources, asked as [number of the page, source, key].
+KNOWN_OF_PAGES = """
+select (asked.part ->> 0)::int, asked.part ->> 2, newest.version
+from json_array_elements(%(asked)s::json) as asked (part)
+cross join lateral (
+    select i.version, i.arrival from item i
+    where i.source_id = (asked.part ->> 1)::int and i.key = (asked.part ->> 2) collate "C"
+    order by i.arrival desc limit 1) newest
+where not exists (
+    select 1 from gone g where g.source_id = (asked.part ->> 1)::int and g.arrival = newest.arrival)
 """
 
 # The newest of each key, in order of key. The comparison is one that the index item_newest answers.
@@ -92,13 +107,28 @@ where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::t
 order by last limit %(limit)s
 """
 
-END_SCAN = """
-update source set
-    scanned_at = case when %(error)s::text is null then %(now)s else scanned_at end,
-    failures = case when %(error)s::text is null then 0 else failures + 1 end,
-    failing_since = case when %(error)s::text is null then null else coalesce(failing_since, %(now)s) end,
-    error = %(error)s, due_at = %(due_at)s
-where id = %(source)s and scans = %(number)s
+END_SCANS = """
+with ended as (
+    select * from unnest(%(sources)s::int[], %(numbers)s::bigint[], %(dues)s::timestamptz[], %(errors)s::text[],
+                         %(listed)s::bool[])
+             as t (id, number, due_at, error, listed)
+), newest as (
+    select s.id from source s join ended e on e.id = s.id and e.number = s.scans order by s.id for update of s
+)
+update source s set
+    scanned_at = case when e.error is null then %(now)s else s.scanned_at end,
+    failures = case when e.error is null then 0 else s.failures + 1 end,
+    failing_since = case when e.error is null then null else coalesce(s.failing_since, %(now)s) end,
+    error = e.error, due_at = e.due_at,
+    listed_at = case when e.listed then coalesce(s.listed_at, %(now)s) else s.listed_at end
+from ended e join newest n on n.id = e.id
+where s.id = e.id and s.scans = e.number
+returning s.id, s.name, s.arrivals, s.gone, s.position, s.failures, s.failing_since, s.error, s.scanned_at, s.due_at,
+          s.listed_at
+"""
+
+RETRY_SOURCES = """
+update source set due_at = null where name = any(%(names)s) and failures > 0
 """
 
 REGISTER_CONSUMERS = """
@@ -111,10 +141,6 @@ have as (select id, name from made union select c.id, c.name from consumer c joi
 insert into consumer_position (consumer_id, source_id, arrival, start_from)
 select h.id, a.source_id, case when a.history then 0 end, a.start_from
 from asked a join have h on h.name = a.name on conflict do nothing
-"""
-
-NOTE_LISTED = """
-update source set listed_at = %(now)s where id = %(source)s and scans = %(number)s and listed_at is null
 """
 
 # Whether an item lies before the day from which a consumer starts: its partition does, where that is a date; else it
@@ -141,6 +167,18 @@ where s.id = any(%(sources)s) and s.listed_at is not null
 
 REGISTER_MONITOR = """
 insert into monitor (name) values (%(monitor)s) on conflict do nothing
+"""
+
+# Whether there is anything to decide or to repeat. What is in flight needs no decision.
+IDLE = """
+select not exists (
+    select 1 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
+    where c.name = any(%(consumers)s)
+      and (s.arrivals > p.arrival or (p.arrival is null and s.listed_at is not null))
+) and not exists (
+    select 1 from batch b join consumer c on c.id = b.consumer_id
+    where c.name = any(%(consumers)s) and b.state = 'waiting'
+) as idle from monitor where name = %(monitor)s and epoch = %(epoch)s
 """
 
 LOCK_MONITOR = """
@@ -287,7 +325,11 @@ where id = %(batch)s and state in ('waiting', 'emitted')
 """
 
 GONE = """
-insert into gone (source_id, arrival, noticed_at) values (%(source)s, %(arrival)s, %(now)s) on conflict do nothing
+with noticed as (
+    insert into gone (source_id, arrival, noticed_at) values (%(source)s, %(arrival)s, %(now)s) on conflict do nothing
+    returning source_id
+)
+update source s set gone = s.gone + 1 from noticed n where s.id = n.source_id
 """
 
 LOCK_PARTITION = "select pg_advisory_lock(hashtextextended(current_schema() || '/' || %(name)s, 0))"

@@ -13,6 +13,7 @@ create table source (
     name text not null unique,
     arrivals bigint not null default 0,
     scans bigint not null default 0,
+    gone bigint not null default 0,
     position jsonb,
     failures integer not null default 0,
     failing_since timestamptz,
@@ -25,6 +26,8 @@ comment on column source.arrivals is
     'The last arrival number given; grows only under this row''s lock, so commit order is arrival order';
 comment on column source.scans is 'Number of scans begun; only the newest may record';
 comment on column source.listed_at is 'When scans had shown all that the source held for the first time';
+comment on column source.gone is
+    'Number of arrivals noticed gone; while this and arrivals stand still, a page without news stays without';
 
 -- Eight bytes a row are eight megabytes a million items, so: wide columns first; no null in the item of an object
 -- store, because one null lengthens the row by eight bytes; full pages in the indexes that only grow at their ends; the
