@@ -24,8 +24,8 @@ def keep(connection: Connection, source_id: int, items: Columns, bodies: Mapping
         return items
     values = {"source": source_id, "ids": list(bodies), "bodies": list(bodies.values()), "now": now}
     new = {row["id"] for row in connection.execute(_sql.KEEP_MESSAGES, values)}
-    known = bodies.keys() - new
-    return items.take([place for place in range(len(items)) if items.metadata.get(place, {}).get(MESSAGE) not in known])
+    again = bodies.keys() - new
+    return items.take([n for n in range(len(items)) if items.metadata.get(n, {}).get(MESSAGE) not in again])
 
 
 def bodies(connection: Connection, source: str, messages: Sequence[str]) -> dict[str, bytes]:
