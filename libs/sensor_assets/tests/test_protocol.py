@@ -211,7 +211,7 @@ MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
     "a partition is rebuilt from the oldest versions": (
         _sql,
         "NEWEST_ITEMS",
-        statement("order by i.source_id, i.key, i.arrival desc", "order by i.source_id, i.key, i.arrival"),
+        statement("n.arrival > i.arrival", "n.arrival < i.arrival"),
     ),
     "a partition is rebuilt from the batch alone": (
         _sql,

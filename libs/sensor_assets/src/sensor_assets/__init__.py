@@ -10,7 +10,7 @@ from sensor_assets._definitions import with_sources
 from sensor_assets._items import Item
 from sensor_assets._lake import Lake, LakeFile
 from sensor_assets._monitor import SourceGroup, SourcesDownError
-from sensor_assets._routing import Hold, Router, Send, Waiting
+from sensor_assets._routing import Hold, Router, Send, Skip, Waiting
 from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.function import FunctionSource, source
@@ -74,6 +74,7 @@ __all__ = [
     "SensorAssetsError",
     "Settings",
     "SettingsError",
+    "Skip",
     "Source",
     "SourceClient",
     "SourceError",

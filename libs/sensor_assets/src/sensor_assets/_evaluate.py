@@ -18,7 +18,7 @@ from sensor_assets._reconcile import settle
 from sensor_assets._runs import Runs
 from sensor_assets._runtime import Runtime
 from sensor_assets._sources.base import Source
-from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets._survey import Limits, Surveyor
 from sensor_assets.ledger import Emission, Following
 
@@ -151,7 +151,7 @@ class _Evaluation:
         left = self.limits.launches
         now = self.runtime.clock.now()
 
-        def decide_one(name: str, state: ConsumerState) -> Decision | None:
+        def decide_one(name: str, state: ConsumerState) -> Decision | Ask | None:
             nonlocal left
             try:
                 decision = decide(policies[name], state, now, self.runtime.new_id)
@@ -159,6 +159,8 @@ class _Evaluation:
                 errors.append(f"{name} cannot decide: {type(error).__name__}: {error}")
                 self.journal.line(logging.WARNING, errors[-1], exc_info=error, consumer=name)
                 return None
+            if isinstance(decision, Ask):
+                return decision
             decision = replace(decision, emit=decision.emit[: share(left, state.others)])
             left -= len(decision.emit)
             if decision.emit and state.pending:
@@ -171,7 +173,7 @@ class _Evaluation:
             Following(
                 name=consumer.name,
                 sources=tuple(states[source.name].id for source in consumer.sources),
-                limit=consumer.batching.max_items * policies[consumer.name].max_in_flight,
+                limit=policies[consumer.name].limit,
                 max_in_flight=policies[consumer.name].max_in_flight,
                 starts={states[source.name].id: source.start_from for source in consumer.sources},
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from sensor_assets._additions import additions
 from sensor_assets._consumers import Consumer
 from sensor_assets._cursor import Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
@@ -89,7 +90,9 @@ def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) ->
                 resources=resources,
                 log=lazily,
             )
-            return respond(answer, cursor, live, consumers)
+            by_name = {consumer.name: consumer for consumer in consumers}
+            added = additions(answer.batches, by_name, lazily.dynamic_keys)
+            return respond(answer, cursor, live, consumers, added)
         except LedgerError as error:
             raise TickError(str(error)) from None
 
@@ -112,7 +115,13 @@ def _names(sources: Sequence[str]) -> str:
     return f"the source {listed}" if len(sources) == 1 else f"the sources {listed}{more}"
 
 
-def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequence[Consumer]) -> dg.SensorResult:
+def respond(
+    answer: Answer,
+    cursor: Cursor,
+    runtime: Runtime,
+    consumers: Sequence[Consumer],
+    added: Sequence[dg.AddDynamicPartitionsRequest] = (),
+) -> dg.SensorResult:
     """Say in Dagster's words what an evaluation found.
 
     Raises:
@@ -131,6 +140,7 @@ def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequenc
         run_requests=requests,
         cursor=answer.cursor.dump(),
         asset_events=events,
+        dynamic_partitions_requests=added,
         skip_reason=None if requests else dg.SkipReason(skip_reason(answer, now)),
     )
 

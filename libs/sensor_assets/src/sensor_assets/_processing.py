@@ -120,8 +120,8 @@ class _Work:
         """Call the function, again without an item that turns out to be gone."""
         while True:
             batch = self._batch()
-            if self.record is not None and not batch.items:
-                self.context.log.info("newer versions of everything in the batch have arrived; their batches follow")
+            if not batch.items:
+                self.context.log.info(self._why_empty())
                 return batch, []
             try:
                 return batch, _results(call(batch))
@@ -130,6 +130,12 @@ class _Work:
                 self.gone.append(error.item)
             except ItemChanged as error:
                 self._wait_for_newer(error)
+
+    def _why_empty(self) -> str:
+        """Say why there is nothing to do; nothing is materialized then."""
+        if self.record is not None:
+            return "newer versions of everything in the batch have arrived; their batches follow"
+        return f"the ledger holds nothing for {', '.join(self.partitions) or 'this asset'}"
 
     def _batch(self) -> Batch:
         record, ledger = self.record, self.runtime.ledger

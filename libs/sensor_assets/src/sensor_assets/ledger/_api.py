@@ -12,7 +12,7 @@ from sensor_assets._pages import PageMap
 from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._start import Start
-from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets.errors import LedgerError
 
 
@@ -63,7 +63,7 @@ class Following:
     Args:
         name: The consumer.
         sources: Ids of the sources.
-        limit: The most arrivals of a log that one decision may see.
+        limit: The most arrivals of a log, and of what is parked, that one decision may see.
         max_in_flight: The most batches that may be launched and unfinished; with so many, no arrivals are read.
         starts: Where in the history of a source it starts, unless with all of it.
     """
@@ -75,7 +75,8 @@ class Following:
     starts: Mapping[int, Start] = field(default_factory=dict[int, Start])
 
 
-Decide = Callable[[str, ConsumerState], Decision | None]
+# A decision that needs to know more asks, and is made again with the answer in the state; None when it cannot be made.
+Decide = Callable[[str, ConsumerState], Decision | Ask | None]
 Rejection = tuple[Item, str]
 
 

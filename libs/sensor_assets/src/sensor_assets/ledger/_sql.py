@@ -184,6 +184,8 @@ select not exists (
 ) and not exists (
     select 1 from batch b join consumer c on c.id = b.consumer_id
     where c.name = any(%(consumers)s) and b.state = 'waiting'
+) and not exists (
+    select 1 from parked k join consumer c on c.id = k.consumer_id where c.name = any(%(consumers)s)
 ) as idle from monitor where name = %(monitor)s and epoch = %(epoch)s
 """
 
@@ -214,8 +216,10 @@ where b.id = %(batch)s order by l.source_id
 
 # The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
 LOCK_POSITIONS = """
-select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind, s.arrivals as last,
-       p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins
+select c.name as consumer, c.id as consumer_id, c.looked, p.source_id, p.arrival, p.released, s.name as source,
+       s.arrivals > p.arrival as behind, s.arrivals as last,
+       p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins,
+       exists (select 1 from parked k where k.consumer_id = p.consumer_id) as parked
 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
 where c.name = any(%(consumers)s) order by p.consumer_id, p.source_id for update of p
 """
@@ -232,8 +236,9 @@ order by i.arrival limit %(limit)s
 
 INSERT_BATCH = """
 insert into batch
-    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at)
-select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s
+    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at, reason, finished_at)
+select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s,
+       %(reason)s, case when %(state)s = 'skipped' then %(now)s end
 from consumer c where c.name = %(consumer)s
 """
 
@@ -258,6 +263,10 @@ update consumer_position p set
 from consumer c
 where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
 """  # noqa: S608
+
+RELEASE = """
+update consumer_position set released = %(arrival)s where consumer_id = %(consumer)s and source_id = %(source)s
+"""
 
 QUARANTINE = """
 insert into quarantine (source_id, arrival, consumer_id, reason, batch_id, since)
@@ -298,18 +307,16 @@ where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arriva
 order by i.source_id, i.arrival
 """  # noqa: S608
 
+# A key belongs where its newest version does: one that moved to another partition is left out of the one that it left.
 # A batch that failed, or is half of one, may hold the item that is to blame: its items are left out of what others
 # rebuild until it is done, so that they do not fail with it.
 NEWEST_ITEMS = f"""
-select * from (
-    select distinct on (i.source_id, i.key) i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition,
-           i.metadata, s.name as source
-    from item i join source s on s.id = i.source_id
-    where i.source_id = any(%(sources)s)
-      and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
-           or (%(stop)s::text is null and i.partition = %(start)s))
-    order by i.source_id, i.key, i.arrival desc
-) i where {_NOT_QUARANTINED} and not {_DELETED}
+{_ITEM}
+where i.source_id = any(%(sources)s)
+  and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
+       or (%(stop)s::text is null and i.partition = %(start)s))
+  and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+  and {_NOT_QUARANTINED} and not {_DELETED}
   and (%(route)s::text is null or exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
       where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id
