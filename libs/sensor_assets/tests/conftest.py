@@ -26,17 +26,6 @@ TABLES = (
     "message",
     "source",
 )
-    "slice",
-    "quarantine",
-    "batch",
-    "parked",
-    "consumer_position",
-    "consumer",
-    "monitor",
-    "item",
-    "message",
-    "source",
-)
 
 
 @dataclass(frozen=True)
