@@ -28,8 +28,19 @@ SOURCES = "Sources"
 GROUPS: dict[str, Sequence[str]] = {
     "Sensor assets": ("sensor_asset", "SensorAssetDefinition", "SensorAsset", "Batching", "Retry", "with_sources"),
     "What a run is given": ("Batch", "Item", "Lake", "LakeFile"),
-    SOURCES: ("ObjectSource", "HttpSource", "Link", "TableSource", "source", "FunctionSource", "SourceGroup"),
-    "Conditions": ("Router", "Waiting", "Send", "Hold"),
+    SOURCES: (
+        "ObjectSource",
+        "HttpSource",
+        "Link",
+        "TableSource",
+        "QueueSource",
+        "Message",
+        "Receiver",
+        "source",
+        "FunctionSource",
+        "SourceGroup",
+    ),
+    "Conditions": ("Router", "Waiting", "Send", "Hold", "Skip"),
     "Settings": ("Settings",),
     "A kind of source of your own": ("Source", "SourceClient", "ScanContext", "Page"),
 }

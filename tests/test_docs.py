@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sensor_assets import Lake
+from sensor_assets import Lake, Message, QueueSource
 from sensor_assets.testing import Location, settings_for
 
 from . import api_reference
@@ -101,6 +101,19 @@ def outside(tmp_path: Path, sensor_assets_ledger_schema: Any) -> Iterator[Outsid
         connection.execute("drop table orders")
 
 
+class Receiver:
+    """A queue in memory, in place of the one in the cloud."""
+
+    def __init__(self) -> None:
+        self.messages = [Message(id="m1", body=b'{"kind": "paid", "order": {"id": "1"}}')]
+
+    def receive(self, limit: int, wait: float) -> Sequence[Message]:
+        return self.messages[:limit]
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        self.messages = [message for message in self.messages if message not in messages]
+
+
 class Quiet(SimpleHTTPRequestHandler):
     """Serves files and says nothing."""
 
@@ -118,7 +131,10 @@ def test_what_the_migration_page_offers_instead_works_on_files_rows_and_pages(
         landing_url=outside.landing,
         shop_database_url=outside.database,
         rates_url=outside.site,
+        order_queue="orders",
     )
+    queue: QueueSource = session.names["order_queue"]
+    queue.queue, queue.receiver = None, lambda _: Receiver()
     location = make_location(session.names["definitions"](settings), resources={"lake": lake})
     assert all(run.success for run in location.settle())
     rows = {file.path.partition("/")[0].removesuffix(".parquet"): lake.read(file.path) for file in lake.list("")}
@@ -130,6 +146,7 @@ def test_what_the_migration_page_offers_instead_works_on_files_rows_and_pages(
         "reports": 1,
         "orders": 2,
         "rates": 1,
+        "order_events": 1,
         "paid": 1,
         "warehouse": 2,
         "stock": 1,

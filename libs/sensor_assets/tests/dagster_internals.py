@@ -7,6 +7,7 @@
 - `SyncInMemoryRunLauncher`: runs in the daemon's process, for tests that are not about processes.
 - `execute_run`, `InMemoryJob`: a re-execution without a server to ask for it.
 - `InstigatorState`, `SensorInstigatorData`: what the UI's "set cursor" writes.
+- `InstigationLogger`: what `context.log` of a sensor is; `get_instigation_log_records` reads what a tick has logged.
 
 Run as a program it is a daemon that kills itself: ``python dagster_internals.py SOCKET SENSOR CRASH_POINT``.
 """
@@ -20,16 +21,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.instigation_logger import InstigationLogger, get_instigation_log_records
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
-from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
 LOCATION = "tested"
+TICK_LOGGER = InstigationLogger
 
 # In the order in which one tick passes them; at the last one every run is launched and nothing of that is written yet.
 CRASH_POINTS = (
@@ -89,6 +92,18 @@ def sensor_state(instance: dg.DagsterInstance, sensor: str) -> tuple[InstigatorS
     data = state.instigator_data
     assert isinstance(data, SensorInstigatorData)
     return state, data
+
+
+def newest_ticks(instance: dg.DagsterInstance, sensor: str, number: int) -> list[InstigatorTick]:
+    """Return the last ticks of a sensor, the newest first."""
+    state, _ = sensor_state(instance, sensor)
+    return list(instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=number))
+
+
+def tick_lines(instance: dg.DagsterInstance, tick: InstigatorTick) -> list[dict[str, Any]]:
+    """Return the lines that a tick has logged, as the UI reads them."""
+    key = tick.tick_data.log_key
+    return [dict(record) for record in get_instigation_log_records(instance, key)] if key else []
 
 
 def cursor(instance: dg.DagsterInstance, sensor: str) -> str | None:

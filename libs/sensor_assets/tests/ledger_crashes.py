@@ -14,12 +14,15 @@ from uuid import UUID
 
 import psycopg
 from sensor_assets import Batching, Item, Page
-from sensor_assets._decide import Policy, decide
+from sensor_assets._decide import decide
 from sensor_assets._partitions import NoPartitions
-from sensor_assets._state import ConsumerState, Decision, SourceState
+from sensor_assets._placing import Partitions
+from sensor_assets._policy import Policy
+from sensor_assets._state import Ask, ConsumerState, Decision, SourceState
 from sensor_assets.ledger import Emission, Following, PostgresLedger
 
 from .conftest import LedgerSchema
+from .core_cases import DAYS
 
 NOW = datetime(2013, 2, 1, tzinfo=UTC)
 CONSUMER = "consumer"
@@ -30,7 +33,8 @@ MOST_MESSAGES = 200
 CONTENT = (
     "select name, arrivals, position, failures from source",
     "select source_id, arrival, key, version from item",
-    "select consumer_id, source_id, arrival from consumer_position",
+    "select consumer_id, source_id, arrival, released from consumer_position",
+    "select consumer_id, source_id, arrival, partition from parked",
     "select name, epoch from monitor",
     "select id, state, items, rejected, attempt, failures, epoch, monitor, run_id, error from batch",
     "select batch_id, source_id, first_arrival, last_arrival, arrivals from slice",
@@ -39,8 +43,11 @@ CONTENT = (
 
 
 def items(count: int, version: str = "1") -> list[Item]:
-    """Return that many things, of which each has the same version."""
-    return [Item(key=f"thing{number}", version=version, size=1, source="world") for number in range(count)]
+    """Return that many things, of which each has the same version; they belong to the first two days."""
+    return [
+        Item(key=f"thing{number}", version=version, size=1, source="world", partition=DAYS[number % 2])
+        for number in range(count)
+    ]
 
 
 def identities(first: int = 1) -> Callable[[], str]:
@@ -65,12 +72,14 @@ def emit(
     new_id: Callable[[], str],
     max_items: int = 2,
     monitor: str = MONITOR,
+    partitions: Partitions | None = None,
     while_deciding: Callable[[], object] = int,
 ) -> Emission:
     """Decide for the one consumer and launch up to three batches."""
-    policy = Policy(name=CONSUMER, batching=Batching(max_items=max_items), max_in_flight=3, partitions=NoPartitions())
+    batching, places = Batching(max_items=max_items), partitions or NoPartitions()
+    policy = Policy(name=CONSUMER, batching=batching, max_in_flight=3, partitions=places)
 
-    def decide_now(name: str, state: ConsumerState) -> Decision:
+    def decide_now(name: str, state: ConsumerState) -> Decision | Ask:
         while_deciding()
         return decide(policy, state, NOW, new_id)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from .protocol_simulation import KEYS, POISONED, Simulation
+from .protocol_simulation import KEYS, POISONED, Moment, Simulation
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Darkness:
 
 @dataclass(frozen=True)
 class Tick:
-    """The daemon evaluates; its answer is taken, lost or half taken, or it is killed before the n-th ledger call."""
+    """The daemon evaluates; its answer is taken, lost or half taken, or it is killed before a ledger call."""
 
     fate: str = "taken"
-    killed_at: int = 0
+    killed_at: Moment = 0
 
     def play(self, simulation: Simulation) -> None:
         simulation.tick(self.fate, killed_at=self.killed_at)
@@ -54,7 +54,7 @@ class Tick:
 class LateTick:
     """An evaluation stands still while other things happen, then goes on though Dagster has given it up."""
 
-    paused_at: int
+    paused_at: Moment
     meanwhile: tuple["Event", ...]
 
     def play(self, simulation: Simulation) -> None:
@@ -122,15 +122,15 @@ KNOWN: dict[str, tuple[Event, ...]] = {
     ),
     "an answer is lost": (Put(A, "A"), Tick("lost"), Tick(), Execute(0)),
     "an answer is half taken": (Put(A, "A"), Put(B, "A"), Put(C, "A"), Tick("half"), Execute(0), Tick()),
-    "the daemon is killed after the scan": (Put(A, "A"), Tick(killed_at=5), Tick(), Execute(0)),
-    "the daemon is killed after the emission": (Put(A, "A"), Tick(killed_at=7), Tick(), Execute(0)),
+    "the daemon is killed after the scan": (Put(A, "A"), Tick(killed_at="end_scans"), Tick(), Execute(0)),
+    "the daemon is killed before the emission": (Put(A, "A"), Tick(killed_at="emit"), Tick(), Execute(0)),
     "the cursor is lost": (Put(A, "A"), Tick(), Execute(0), Cursor(None), Put(B, "A"), Tick(), Tick()),
-    "a late scan sees what is gone": (Put(A, "A"), LateTick(3, (Put(A, "B"), Tick()))),
+    "a late scan sees what is gone": (Put(A, "A"), LateTick("record", (Put(A, "B"), Tick()))),
     "a late settlement meets a batch that is done": (
         Put(A, "A"),
         Tick(),
         Execute(0, "raises"),
-        LateTick(6, (Tick(), Tick(), Execute(0))),
+        LateTick("settle", (Tick(), Tick(), Execute(0))),
         Tick(),
     ),
     "a run vanishes": (Put(A, "A"), Tick(), Purge(0, lives_on=False), Tick(), Execute(0)),

@@ -44,6 +44,7 @@ from sensor_assets._processing import BATCH_TAG
 from sensor_assets._routing import Target
 from sensor_assets._runs import RunReport
 from sensor_assets._runtime import Clock, Runtime
+from sensor_assets._scan import Familiar
 from sensor_assets._state import BatchRecord
 from sensor_assets.ledger import Ledger, PostgresLedger
 from sensor_assets.ledger._version import decode
@@ -146,20 +147,26 @@ class WorldClient(SourceClient):
         return version.encode()
 
 
-class Interrupted:
-    """A ledger before whose n-th call something happens."""
+Moment = int | str
+"""The n-th call of the ledger, or the first call of that name."""
 
-    def __init__(self, ledger: Ledger, call: int, happening: Callable[[], None]) -> None:
+
+class Interrupted:
+    """A ledger before one call of which something happens."""
+
+    def __init__(self, ledger: Ledger, moment: Moment, happening: Callable[[], None]) -> None:
         self._ledger = ledger
-        self._left = call
+        self._moment: Moment | None = moment
+        self._calls = 0
         self._happening = happening
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ledger, name)
 
         def called(*arguments: Any, **named: Any) -> Any:
-            self._left -= 1
-            if self._left == 0:
+            self._calls += 1
+            if self._moment in (self._calls, name):
+                self._moment = None
                 self._happening()
             return method(*arguments, **named)
 
@@ -233,6 +240,8 @@ class Simulation:
         )
         self.source = WorldSource(f"world{number}", self.world)
         self.consumers, self.declarations = _consumers(number, self.source)
+        # What the code server's process remembers.
+        self.familiar: dict[int, Familiar] = {}
         # What Dagster holds durably.
         self.cursor: str | None = None
         self.cursors: list[str | None] = [None]
@@ -254,7 +263,7 @@ class Simulation:
 
     # --- the monitor's ticks
 
-    def tick(self, fate: str = "taken", *, killed_at: int = 0) -> None:
+    def tick(self, fate: str = "taken", *, killed_at: Moment = 0) -> None:
         """Evaluate once. The answer is taken, lost, or half taken (some runs, not the cursor); or a kill ends it."""
         self.clock.turn(TICK_SECONDS)
         ledger = self.ledger
@@ -277,7 +286,7 @@ class Simulation:
             self.cursors.append(self.cursor)
             assert len(self.cursor) <= MAX_BYTES
 
-    def late_tick(self, paused_at: int, meanwhile: Callable[[], None]) -> None:
+    def late_tick(self, paused_at: Moment, meanwhile: Callable[[], None]) -> None:
         """Begin an evaluation that stands still at a call of the ledger; Dagster has given it up when it goes on."""
         self.clock.turn(TICK_SECONDS)
         self._evaluate(cast("Ledger", Interrupted(self.ledger, paused_at, meanwhile)))
@@ -301,7 +310,9 @@ class Simulation:
         )
 
     def _runtime(self, ledger: Ledger) -> Runtime:
-        return Runtime(settings=self.settings, consumers=self.consumers, ledger=ledger, clock=self.clock)
+        runtime = Runtime(settings=self.settings, consumers=self.consumers, ledger=ledger, clock=self.clock)
+        runtime.familiar = self.familiar
+        return runtime
 
     def report(self, batches: Mapping[str, str]) -> Mapping[str, RunReport]:
         """Say how the run of each batch stands, as `InstanceRuns` does."""

@@ -6,6 +6,8 @@ from threading import Thread
 from typing import Any
 
 from sensor_assets import Item, ScanContext, Settings, Source
+from sensor_assets._bodies import Bodies
+from sensor_assets._items import MESSAGE
 from sensor_assets.ledger import PostgresLedger
 
 from .location import settings
@@ -42,14 +44,12 @@ class Scanner:
         self.settings = given or settings()
         self.client = source.open(self.settings)
         self.resources: Mapping[str, Any] = {}
+        self.seconds = BUDGET_SECONDS
+        self.now: datetime | None = None
+        self.acknowledges = True
 
     def close(self) -> None:
-        """Close the connections of an HTTP client, which a source has no way to close itself."""
-        client: Any = self.client
-        if hasattr(client, "_http"):
-            client._http.close()
-        if hasattr(client, "_engine"):
-            client._engine.dispose()
+        self.client.close()
 
     def scan(self, *, pages: int | None = None) -> int:
         """Scan and record, the whole source or some pages; returns the number of new arrivals."""
@@ -61,11 +61,14 @@ class Scanner:
             settings=self.settings,
             resources=self.resources,
             pages=self.ledger.pages(state.id),
+            live=lambda after, limit: self.ledger.live(state.id, after, limit),
+            remaining=lambda: self.seconds,
+            now=self.now or datetime.now(UTC),
         )
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):
             new += self.ledger.record(scan, page, NOW)
-            if page.acknowledge is not None:
+            if page.acknowledge is not None and self.acknowledges:
                 page.acknowledge()
             if number == pages:
                 break
@@ -81,6 +84,11 @@ class Scanner:
 
     def item(self, key: str) -> Item:
         return next(item for item in self.items() if item.key == key)
+
+    def read(self, key: str) -> bytes:
+        """Read the newest version of a key as a run does."""
+        item = self.item(key)
+        return Bodies(self.ledger, [item]).read(item) if MESSAGE in item.metadata else self.client.read(item)
 
     def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         return self.client.rows(items)

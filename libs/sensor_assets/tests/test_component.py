@@ -22,6 +22,7 @@ from sensor_assets import (
     FunctionSource,
     HttpSource,
     ObjectSource,
+    QueueSource,
     Retry,
     Settings,
     TableSource,
@@ -262,7 +263,7 @@ def test_dg_check_yaml_names_file_line_and_key_of_each_mistake(project: Project)
             - objects:
                 name: order_files
                 ulr: s3://bucket/orders
-            - queue: {name: events}
+            - ftp: {name: events}
           asset:
             key: orders
             grup_name: shop
@@ -275,7 +276,7 @@ def test_dg_check_yaml_names_file_line_and_key_of_each_mistake(project: Project)
     assert checked.returncode == 1
     for line, key in (
         (5, "attributes.sources.0.objects.ulr"),
-        (7, "attributes.sources.1.queue"),
+        (7, "attributes.sources.1.ftp"),
         (10, "attributes.asset.grup_name"),
         (12, "attributes.batching.max_itms"),
     ):
@@ -330,6 +331,7 @@ def test_everything_that_the_yaml_says_is_what_the_decorator_would_be_told(proje
             TableSource,
             {"table": "t", "lag": None},
         ),
+        ("[{queue: {name: events, queue: 'q', key: order.id}}]", QueueSource, {"queue": "q", "key": "order.id"}),
         ("[{python: .orders.tickets}]", FunctionSource, {"name": "tickets"}),
     ],
 )
@@ -463,7 +465,7 @@ SOURCE = "[{objects: {name: files, url: 'file:///x'}}]"
             minimal("[{ftp: {name: files}}]"),
             3,
             "sources.0",
-            "a source has one key, its kind (objects, http, table, python), not ftp",
+            "a source has one key, its kind (objects, http, queue, table, python), not ftp",
             id="kind",
         ),
         pytest.param(
@@ -570,7 +572,7 @@ def test_the_schema_s_file_fits_the_classes() -> None:
     assert json.loads(file.read_text()) == schema(), "run: uv run python -m sensor_assets.component._schema"
 
 
-@pytest.mark.parametrize("kind", [ObjectSource, HttpSource, TableSource, Batching, Retry])
+@pytest.mark.parametrize("kind", [ObjectSource, HttpSource, QueueSource, TableSource, Batching, Retry])
 def test_every_parameter_is_described_for_who_writes_yaml(kind: type) -> None:
     undescribed = [name for name, field in written(kind).model_fields.items() if not field.description]
     assert undescribed == []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tenancy.local.postgres import Postgres
 
-from .dagster_internals import CRASH_POINTS, cursor, runs_in_this_process, set_cursor
+from .dagster_internals import CRASH_POINTS, cursor, newest_ticks, runs_in_this_process, set_cursor, tick_lines
 from .world import SENSOR, World, running_world
 
 
@@ -151,6 +151,37 @@ def test_an_overwritten_file_rebuilds_its_partition_from_the_newest_version(worl
 
     content = json.loads((world.sink / "partitions" / "2013-12-24.json").read_text())
     assert sorted(content) == [["2013-12-24-late.csv", "late"], ["2013-12-24.csv", "corrected"]]
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_a_tick_without_a_ledger_fails_with_one_message_and_a_later_one_goes_on(world: World) -> None:
+    world.rounds(1)
+    seen = world.seen("loose_files")
+    world.ledger.execute("alter schema tested rename to away")
+    try:
+        world.drop("loose", {"meanwhile.csv": "kept"})
+        world.until(lambda: newest_ticks(world.instance, SENSOR, 1)[0].is_failure)
+        [tick] = newest_ticks(world.instance, SENSOR, 1)
+    finally:
+        world.ledger.execute("alter schema away rename to tested")
+    assert tick.error is not None
+    assert "the ledger in schema 'tested' is not migrated" in tick.error.message
+    assert tick.error.cause is None, "the message is not wrapped into others"
+    world.settle({"loose_files": seen + 1})
+    assert ("meanwhile.csv", "kept") in world.rows("loose")
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_what_a_tick_logs_keeps_its_fields_for_whoever_reads_it_in_dagster(world: World) -> None:
+    seen = world.seen("loose_files")
+    world.drop("loose", {"told.csv": "told"})
+    world.settle({"loose_files": seen + 1})
+    lines = [line for tick in newest_ticks(world.instance, SENSOR, 10) for line in tick_lines(world.instance, tick)]
+    line = next(line for line in lines if line.get("sensor_assets_new"))
+    assert (line["sensor_assets_source"], line["sensor_assets_new"]) == ("loose_files", 1)
+    assert line["sensor_assets_outcome"] == "complete"
+    silent = [tick for tick in newest_ticks(world.instance, SENSOR, 2) if tick_lines(world.instance, tick)]
+    assert silent == [], "a tick without news writes no log"
 
 
 def test_every_run_of_the_story_belongs_to_one_attempt_of_one_batch(world: World) -> None:

@@ -1,7 +1,8 @@
 """The pure core by properties, and kept mutants that the properties must kill."""
 
-import dataclasses
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,21 +11,31 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sensor_assets import Batching, DefinitionError, Hold, Item, Router, Send, Waiting, source
+from sensor_assets import _cutting as cutting_module
 from sensor_assets import _decide as decide_module
+from sensor_assets import _readiness as readiness_module
 from sensor_assets import _reconcile as reconcile_module
 from sensor_assets import _template as template_module
-from sensor_assets._decide import Policy, RouteError, decide
-from sensor_assets._partitions import NamedPartitions, NoPartitions, TimePartitions, Unplaceable, partitions_of
-from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision
+from sensor_assets._decide import decide
+from sensor_assets._joins import Join
+from sensor_assets._partitions import MOST_ADDED_PARTITIONS, NamedPartitions, NoPartitions, partitions_of
+from sensor_assets._placing import Unplaceable
+from sensor_assets._policy import Policy
+from sensor_assets._readiness import Sifted
+from sensor_assets._routing import Routed, RouteError, Way
+from sensor_assets._state import Arrival, Ask, BatchRecord, ConsumerState, Decision, Log
 from sensor_assets._template import KeyTemplate
+from sensor_assets._time_windows import TimePartitions
 
 from . import core_cases as cases
 from . import core_properties as properties
+from . import core_waiting as waiting
 from .core_cases import NOW, Days, new_ids
 
 Property = tuple[Callable[[Any], None], st.SearchStrategy[Any]]
 
 DECIDING: Property = (properties.deciding_loses_nothing_and_keeps_the_bounds, cases.cases())
+PARKING: Property = (waiting.what_is_parked_goes_when_it_may, waiting.histories())
 HALVING: Property = (properties.halving_keeps_every_arrival_once, cases.batches(least=2))
 SETTLING: Property = (properties.every_ending_has_its_fate, cases.endings())
 WAITING: Property = (properties.waits_grow_up_to_their_limit, properties.RETRIES)
@@ -32,7 +43,7 @@ PLACING: Property = (properties.an_item_belongs_to_the_window_of_its_partition, 
 MATCHING: Property = (properties.a_key_gives_the_date_that_was_written_into_it, properties.keys_of_templates())
 SIZING: Property = (properties.sizes_are_read_as_written, properties.SIZES)
 
-PROPERTIES = (DECIDING, HALVING, SETTLING, WAITING, PLACING, MATCHING, SIZING)
+PROPERTIES = (DECIDING, PARKING, HALVING, SETTLING, WAITING, PLACING, MATCHING, SIZING)
 
 
 def hold(checked: Property, *, examples: int, hunting: bool = False) -> None:
@@ -56,7 +67,7 @@ def hold(checked: Property, *, examples: int, hunting: bool = False) -> None:
 
 @pytest.mark.parametrize("checked", PROPERTIES, ids=lambda checked: checked[0].__name__)
 def test_the_core_keeps_what_it_promises(checked: Property) -> None:
-    hold(checked, examples=500 if checked is DECIDING else 150)
+    hold(checked, examples=500 if checked in (DECIDING, PARKING) else 150)
 
 
 # --- mutants: (what is wrong, where, its replacement, the property that must notice)
@@ -78,20 +89,23 @@ def positions(change: int) -> Mutant:
         def mutant(*arguments: Any) -> Decision:
             decision: Decision = cut(*arguments)
             moved = {source: arrival + change for source, arrival in decision.positions.items()}
-            return dataclasses.replace(decision, positions=moved)
+            return replace(decision, positions=moved)
 
         return mutant
 
     return make
 
 
-def forgetting_misfits(cut: Original) -> Any:
-    return lambda *arguments: dataclasses.replace(cut(*arguments), misfits=())
-
-
 def launching(**ignored: int) -> Mutant:
     return lambda launch: (
         lambda policy, candidates, emitted, free: launch(policy, candidates, emitted, ignored.get("free", free))
+    )
+
+
+def at_another_time(seconds: float) -> Mutant:
+    """Return a mutant of a function whose last argument is the time."""
+    return lambda original: (
+        lambda *arguments, **named: original(*arguments[:-1], arguments[-1] + timedelta(seconds=seconds), **named)
     )
 
 
@@ -101,15 +115,92 @@ def launching_beside_what_flies(launch: Original) -> Any:
 
 def without(**changed: Any) -> Mutant:
     """Return a mutant of `_may_launch` that sees a batch otherwise than it is."""
-    return lambda may: lambda policy, batch, now: may(policy, dataclasses.replace(batch, **changed), now)
+    return lambda may: lambda batch, available, now: may(replace(batch, **changed), available, now)
+
+
+def deciding(**changed: Callable[[Decision], Any]) -> Mutant:
+    """Return a mutant of `_cut` whose decisions differ in these fields."""
+
+    def make(cut: Original) -> Any:
+        def mutant(*arguments: Any) -> Decision:
+            decision: Decision = cut(*arguments)
+            return replace(decision, **{name: change(decision) for name, change in changed.items()})
+
+        return mutant
+
+    return make
+
+
+def routing(**changed: Any) -> Mutant:
+    """Return a mutant of `route` for which routers have other settings."""
+
+    def make(route: Original) -> Any:
+        def mutant(router: Router, *arguments: Any, **named: Any) -> Any:
+            other = copy.copy(router)
+            other.__dict__.update(changed)
+            return route(other, *arguments, **named)
+
+        return mutant
+
+    return make
 
 
 def swallowing_route_errors(route: Original) -> Any:
-    def mutant(router: Router, arrivals: list[Arrival], oldest: float) -> Any:
+    def mutant(router: Router, arrivals: list[Arrival], *arguments: Any, **named: Any) -> Any:
         try:
-            return route(router, arrivals, oldest)
+            return route(router, arrivals, *arguments, **named)
         except RouteError:
-            return None, {"left": arrivals[1:]}
+            return Routed(ways={Way("left"): arrivals[1:]}, left=[])
+
+    return mutant
+
+
+def forgetting_what_is_left(route: Original) -> Any:
+    return lambda *arguments, **named: replace(route(*arguments, **named), left=[])
+
+
+def sifting(**changed: Callable[[Sifted], Any]) -> Mutant:
+    def make(sift: Original) -> Any:
+        def mutant(*arguments: Any) -> Any:
+            sifted = sift(*arguments)
+            if not isinstance(sifted, Sifted):
+                return sifted
+            return replace(sifted, **{name: change(sifted) for name, change in changed.items()})
+
+        return mutant
+
+    return make
+
+
+def asking_for_the_oldest_partition_only(sift: Original) -> Any:
+    def mutant(*arguments: Any) -> Any:
+        answer = sift(*arguments)
+        if isinstance(answer, Ask) and answer.parked:
+            return Ask(parked=answer.parked[:1])
+        return answer
+
+    return mutant
+
+
+def releasing(change: int) -> Mutant:
+    def make(release: Original) -> Any:
+        def mutant(*arguments: Any) -> Any:
+            released, reason = release(*arguments)
+            return {source: last + change for source, last in released.items()}, reason
+
+        return mutant
+
+    return make
+
+
+def releasing_what_is_seen(release: Original) -> Any:
+    def mutant(self: Join, logs: dict[int, Log], pending: Sequence[Arrival], now: datetime) -> Any:
+        released, reason = release(self, logs, pending, now)
+        seen = {
+            source: max(a.item.arrival for a in pending if a.source_id == source)
+            for source in {a.source_id for a in pending}
+        }
+        return {source: min(last, seen.get(source, last)) for source, last in released.items()}, reason
 
     return mutant
 
@@ -129,7 +220,7 @@ def settling(**changed: Any) -> Mutant:
 def overlapping(halves: Original) -> Any:
     def mutant(batch: BatchRecord, new_id: Callable[[], str]) -> Any:
         first, second = halves(batch, new_id)
-        return dataclasses.replace(first, slices=batch.slices), second
+        return replace(first, slices=batch.slices), second
 
     return mutant
 
@@ -138,7 +229,7 @@ def losing_the_middle(halves: Original) -> Any:
     def mutant(batch: BatchRecord, new_id: Callable[[], str]) -> Any:
         first, second = halves(batch, new_id)
         source, numbers = next(iter(second.slices.items()))
-        return first, dataclasses.replace(second, slices={**second.slices, source: numbers[1:]})
+        return first, replace(second, slices={**second.slices, source: numbers[1:]})
 
     return mutant
 
@@ -172,40 +263,98 @@ MUTANTS: dict[str, tuple[Any, str, Mutant, Property]] = {
     "launches partitions of the future": (decide_module, "_may_launch", without(partitions=()), DECIDING),
     "launches before the pause is over": (decide_module, "_may_launch", without(not_before=None), DECIDING),
     "launches what already flies": (decide_module, "_may_launch", without(state="waiting"), DECIDING),
-    "a part loses its last item": (decide_module, "_parts", losing_the_last, DECIDING),
+    "a part loses its last item": (cutting_module, "parts", losing_the_last, DECIDING),
     "parts have no bound": (
-        decide_module,
-        "_parts",
+        cutting_module,
+        "parts",
         lambda _: lambda arrivals, batching: [arrivals] if arrivals else [],
         DECIDING,
     ),
-    "joined partitions have no bound": (decide_module, "_fits", lambda _: lambda arrivals, batching: True, DECIDING),
+    "joined partitions have no bound": (cutting_module, "fits", lambda _: lambda arrivals, batching: True, DECIDING),
     "no partitions are joined though each fits": (
-        decide_module,
-        "_parts",
+        cutting_module,
+        "parts",
         lambda _: lambda arrivals, batching: [[arrival] for arrival in arrivals],
         DECIDING,
     ),
     "positions run one ahead": (decide_module, "_cut", positions(+1), DECIDING),
     "positions stay one behind": (decide_module, "_cut", positions(-1), DECIDING),
-    "misfits are forgotten": (decide_module, "_cut", forgetting_misfits, DECIDING),
+    "misfits are forgotten": (decide_module, "_cut", deciding(misfits=lambda decision: ()), DECIDING),
     "only one source is cut": (
         decide_module,
-        "_slices",
+        "slices",
         lambda slices: lambda arrivals: dict(list(slices(arrivals).items())[:1]),
         DECIDING,
     ),
-    "a route may forget items": (decide_module, "_route", swallowing_route_errors, DECIDING),
-    "a hold is never forced": (
+    "a route may name an item twice": (decide_module, "route", swallowing_route_errors, DECIDING),
+    "a hold is never forced": (decide_module, "route", at_another_time(-1e6), DECIDING),
+    "a hold is forced at once": (decide_module, "route", at_another_time(1e6), DECIDING),
+    "any number of items may be left waiting": (decide_module, "route", routing(max_waiting=10**9), DECIDING),
+    "what a route leaves waiting is forgotten": (decide_module, "route", forgetting_what_is_left, DECIDING),
+    "nothing waits for company": (decide_module, "_condition", at_another_time(1e9), DECIDING),
+    "what waits is not parked": (decide_module, "_cut", deciding(park=lambda decision: ()), PARKING),
+    "what goes stays parked": (decide_module, "_cut", deciding(unpark=lambda decision: ()), PARKING),
+    "what comes back and goes is forgotten": (
         decide_module,
-        "_route",
-        lambda route: lambda router, arrivals, oldest: route(router, arrivals, -1.0),
+        "_cut",
+        deciding(cut=lambda decision: () if decision.unpark else decision.cut),
+        PARKING,
+    ),
+    "what waits keeps the position where it is": (
+        decide_module,
+        "_cut",
+        deciding(
+            positions=lambda decision: {} if decision.park else decision.positions,
+            park=lambda decision: (),
+        ),
+        PARKING,
+    ),
+    "partitions of the future are cut": (
+        decide_module,
+        "sift",
+        sifting(ready=lambda sifted: {**sifted.ready, **{a: a.item.partition for a in sifted.unready}}),
         DECIDING,
     ),
-    "nothing waits for company": (
+    "only the partition that waits longest comes back": (
         decide_module,
-        "_condition",
-        lambda condition: lambda policy, state, placed, oldest: condition(policy, state, placed, 1e9),
+        "sift",
+        asking_for_the_oldest_partition_only,
+        DECIDING,
+    ),
+    "a route sees only the partitions whose turn it is": (
+        readiness_module,
+        "_windows",
+        lambda windows: lambda policy, state, *rest: windows(policy, replace(state, more_waiting=False), *rest),
+        DECIDING,
+    ),
+    "no source is waited for": (Join, "waits_for", lambda _: lambda self, shown, since, now: (), DECIDING),
+    "all sources are waited for though they have shown something": (
+        Join,
+        "waits_for",
+        lambda waits_for: lambda self, shown, since, now: waits_for(self, frozenset(), since, now),
+        PARKING,
+    ),
+    "a source is waited for ever": (Join, "waits_for", at_another_time(-1e6), PARKING),
+    "a source is not waited for": (Join, "waits_for", at_another_time(1e6), DECIDING),
+    "one arrival goes before the others have come": (Join, "release", releasing(+1), DECIDING),
+    "one arrival waits though the others have come": (Join, "release", releasing(-1), DECIDING),
+    "what one decision cannot take waits for all sources again": (
+        Join,
+        "release",
+        releasing_what_is_seen,
+        PARKING,
+    ),
+    "how far arrivals may go is forgotten": (decide_module, "_cut", deciding(released=lambda decision: {}), PARKING),
+    "what is skipped is launched": (
+        decide_module,
+        "_cut",
+        deciding(cut=lambda decision: tuple(replace(b, state="waiting") for b in decision.cut)),
+        DECIDING,
+    ),
+    "what is skipped has no reason": (
+        decide_module,
+        "_cut",
+        deciding(cut=lambda decision: tuple(replace(b, reason=None) for b in decision.cut)),
         DECIDING,
     ),
     "days with a gap are joined": (Days, "ranges", joining_everything, DECIDING),
@@ -276,12 +425,19 @@ def policy(**changed: Any) -> Policy:
     return Policy(**{**standard, **changed})
 
 
+def decided(policy: Policy, state: ConsumerState, *, now: datetime = NOW) -> Decision:
+    """Return a decision for which nothing has to be asked."""
+    decision = decide(policy, state, now, new_ids("batch"))
+    assert isinstance(decision, Decision)
+    return decision
+
+
 def test_what_fits_nowhere_does_not_make_the_others_leave_early() -> None:
     days = Days(frozenset(), join=True)
     waiting = ConsumerState(
         pending=(arrival(1, age=60, partition="someday"), arrival(2, age=1, partition="2013-01-01"))
     )
-    decision = decide(policy(partitions=days, batching=Batching(max_wait=10)), waiting, NOW, new_ids("batch"))
+    decision = decided(policy(partitions=days, batching=Batching(max_wait=10)), waiting)
     assert decision.held is not None
     assert not decision.cut
 
@@ -304,8 +460,8 @@ def test_a_route_function_may_be_asked_again_after_it_held() -> None:
     answers: list[Any] = [Hold("not yet"), Send(to="a")]
     router = Router(outside, lambda waiting: answers.pop(0), name="r", targets=("a",))
     state = ConsumerState(pending=(arrival(1),))
-    first = decide(policy(router=router), state, NOW, new_ids("batch"))
-    second = decide(policy(router=router), state, NOW, new_ids("batch"))
+    first = decided(policy(router=router), state)
+    second = decided(policy(router=router), state)
     assert (first.held, first.positions, len(second.cut)) == ("not yet", {}, 1)
 
 
@@ -329,7 +485,55 @@ def test_an_item_at_the_edge_of_the_windows_is_placed_in_one_that_exists_or_set_
     except Unplaceable:
         return
     assert key is not None
-    assert adapter.exists(key)
+    assert adapter.available([key])
+
+
+def test_a_time_that_the_clock_shows_twice_belongs_to_the_earlier_hour_and_is_found_there() -> None:
+    hours = dg.HourlyPartitionsDefinition("2013-11-03-00:00", end_date="2013-11-04-00:00", timezone="America/New_York")
+    adapter = TimePartitions(hours, join=True)
+    assert "2013-11-03-01:00-0500" in hours.get_partition_keys()
+    assert [adapter.place(f"2013-11-03T0{hour}:30:00") for hour in (0, 1, 2)] == [
+        "2013-11-03-00:00",
+        "2013-11-03-01:00",
+        "2013-11-03-02:00",
+    ]
+    assert adapter.window("2013-11-03-01:00") == ("2013-11-03T01:00:00", "2013-11-03T02:00:00")
+    start, stop = adapter.window("2013-11-03-01:00-0500")
+    assert start == stop
+    # Dagster would launch the hour between with them, for which there is nothing.
+    assert adapter.ranges(["2013-11-03-01:00", "2013-11-03-02:00"]) == [("2013-11-03-01:00",), ("2013-11-03-02:00",)]
+
+
+def test_a_time_that_the_clock_skips_belongs_to_the_hour_before_the_gap_and_is_found_there() -> None:
+    hours = dg.HourlyPartitionsDefinition("2013-03-10-00:00", end_date="2013-03-11-00:00", timezone="America/New_York")
+    adapter = TimePartitions(hours, join=True)
+    assert adapter.place("2013-03-10T02:30:00") == "2013-03-10-01:00"
+    assert adapter.window("2013-03-10-01:00") == ("2013-03-10T01:00:00", "2013-03-10T03:00:00")
+    assert adapter.ranges(["2013-03-10-01:00", "2013-03-10-03:00"]) == [("2013-03-10-01:00", "2013-03-10-03:00")]
+
+
+def test_an_item_in_a_time_that_the_partitions_exclude_is_set_aside_with_that_reason() -> None:
+    """Dagster would put it into the day before the gap, whose rebuild would not find it."""
+    weekdays = dg.DailyPartitionsDefinition("2013-01-01", end_date="2013-02-01", exclusions=["0 0 * * SAT,SUN"])
+    adapter = TimePartitions(weekdays, join=True)
+    with pytest.raises(Unplaceable, match="2013-01-05 lies in a time that the asset's partitions leave out"):
+        adapter.place("2013-01-05")
+    assert adapter.ranges(["2013-01-04", "2013-01-07"]) == [("2013-01-04", "2013-01-07")]
+
+
+def test_a_date_without_a_time_has_no_place_where_days_begin_at_another_hour() -> None:
+    """By its midnight the file of a day would silently go to the day before."""
+    adapter = TimePartitions(dg.DailyPartitionsDefinition("2013-01-01", hour_offset=6), join=True)
+    with pytest.raises(Unplaceable, match="2013-01-05 is a whole day, and the asset's partitions begin at 06:00"):
+        adapter.place("2013-01-05")
+    assert adapter.place("2013-01-05T00:00:00") == "2013-01-04"
+    assert adapter.place("2013-01-05T06:00:00") == "2013-01-05"
+
+
+def test_a_key_template_with_an_hour_names_midnight_and_not_the_day() -> None:
+    match = KeyTemplate("{date:%Y-%m-%dT%H}.csv").match("2013-01-05T00.csv")
+    assert match is not None
+    assert match.partition == "2013-01-05T00:00:00"
 
 
 @pytest.mark.parametrize(
@@ -351,12 +555,21 @@ def test_named_partitions_take_items_by_their_literal_name() -> None:
     fixed = NamedPartitions(lambda: ["JFK", "LGA"], fixed=True)
     growing = NamedPartitions(lambda: ["JFK"], fixed=False)
     assert (fixed.place("JFK"), growing.place("EWR")) == ("JFK", "EWR")
-    assert (fixed.exists("JFK"), growing.exists("EWR")) == (True, False)
+    assert (fixed.available(["JFK"]), growing.available(["EWR"])) == ({"JFK"}, set())
     assert fixed.ranges(["JFK", "LGA"]) == [("JFK",), ("LGA",)]
     assert fixed.window("JFK") == ("JFK", None)
-    for adapter, partition in ((fixed, "EWR"), (fixed, None), (growing, None)):
+    for adapter, partition in ((fixed, "EWR"), (fixed, None), (growing, None), (growing, ""), (growing, "a...b")):
         with pytest.raises(Unplaceable):
             adapter.place(partition)
+
+
+def test_dynamic_partitions_are_added_in_order_until_there_are_too_many() -> None:
+    few = NamedPartitions(lambda: ["JFK"], fixed=False, add=True)
+    assert few.available(["EWR", "JFK", "LGA"]) == {"EWR", "JFK", "LGA"}
+    many = NamedPartitions(lambda: [str(n) for n in range(MOST_ADDED_PARTITIONS - 1)], fixed=False, add=True)
+    assert many.available(["EWR", "7", "LGA"]) == {"EWR", "7"}
+    assert "'LGA' is not added: there are 999 partitions" in many.absence("LGA")
+    assert "add it, or give add_partitions=True" in NamedPartitions(list[str], fixed=False).absence("LGA")
 
 
 def test_partitions_with_several_dimensions_are_refused_by_name() -> None:

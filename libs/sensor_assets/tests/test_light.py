@@ -48,7 +48,7 @@ def test_importing_the_library_adds_no_package_and_at_most_a_tenth_of_dagster_s_
     added = report("import sensor_assets")
     assert added["packages"] == ["sensor_assets"]
     assert added["memory"] <= 0.1
-    assert added["modules"] <= 50, "a module costs half a millisecond; what few use is imported on demand"
+    assert added["modules"] <= 70, "a module costs half a millisecond; what few use is imported on demand"
 
 
 def test_a_code_server_that_looks_for_components_imports_no_package_for_ours() -> None:

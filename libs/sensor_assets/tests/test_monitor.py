@@ -93,7 +93,7 @@ def test_an_outage_is_told_once_and_the_other_sources_go_on(
     second = location.evaluate()
     assert checks(second) == []
     assert location.status()["of_well"]["seen"] == 2
-    assert second.skip_message == "nothing new"
+    assert second.skip_message == "2 of 2 sources checked; 1 new; 1 failing: sick"
 
     sick.error = None
     assert checks(until(location, lambda answer: bool(checks(answer)))) == [("sick", True)]

@@ -12,8 +12,9 @@ from sensor_assets import Item, LedgerError, Page
 from sensor_assets import _evaluate as evaluate_module
 from sensor_assets import _processing as processing_module
 from sensor_assets._evaluate import Answer
+from sensor_assets._scan import Familiar
 from sensor_assets._state import BatchRecord
-from sensor_assets.ledger import PostgresLedger, Scan, _sql
+from sensor_assets.ledger import PostgresLedger, Scan, _scans, _sql
 
 from .conftest import LedgerSchema
 from .protocol_histories import HISTORIES, KNOWN, A, B, C, Event, Execute, Put, Tick, play
@@ -178,6 +179,11 @@ MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
         lambda _: property(lambda batch: f"{batch.id}"),
     ),
     "a superseded scan goes on recording": (_sql, "LOCK_SCAN", statement("and scans = %(number)s", "")),
+    "a page that was ever without news is never looked up again": (
+        Familiar,
+        "still",
+        lambda _: lambda familiar, scan: familiar.digests,
+    ),
     "a version that was there before is not new": (
         PostgresLedger,
         "record",
@@ -205,7 +211,7 @@ MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
     "a partition is rebuilt from the oldest versions": (
         _sql,
         "NEWEST_ITEMS",
-        statement("order by i.source_id, i.key, i.arrival desc", "order by i.source_id, i.key, i.arrival"),
+        statement("n.arrival > i.arrival", "n.arrival < i.arrival"),
     ),
     "a partition is rebuilt from the batch alone": (
         _sql,
@@ -235,10 +241,14 @@ def simulation(new_simulation: NewSimulation) -> Simulation:
     return new_simulation()
 
 
-def test_a_thing_that_is_deleted_before_its_run_and_returns_unchanged_is_processed(simulation: Simulation) -> None:
+@pytest.mark.parametrize("ticks", [1, 2])
+def test_a_thing_that_is_deleted_before_its_run_and_returns_unchanged_is_processed(
+    ticks: int, simulation: Simulation
+) -> None:
     """On S3 the same bytes have the same ETag, so the version alone does not tell that it was gone."""
     simulation.world.put(A, "same")
-    simulation.tick()
+    for _ in range(ticks):
+        simulation.tick()
     (version,) = simulation.world.things.values()
     del simulation.world.things[A]
     for run in simulation.queue:
@@ -246,6 +256,24 @@ def test_a_thing_that_is_deleted_before_its_run_and_returns_unchanged_is_process
     simulation.world.things[A] = version
     simulation.drain()
     assert simulation.sinks.partitions == {"2013-01-02": {A: version}}
+
+
+def test_a_page_that_was_without_news_is_looked_up_again_once_something_was_noticed_gone(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the test above is known to notice: here pages are remembered whatever was gone."""
+    monkeypatch.setattr(_scans, "begin", forgetting_what_is_gone(_scans.begin))
+    with pytest.raises(AssertionError):
+        test_a_thing_that_is_deleted_before_its_run_and_returns_unchanged_is_processed(2, simulation)
+
+
+def forgetting_what_is_gone(begin: Original) -> Any:
+    def mutant(*arguments: Any) -> list[Scan]:
+        return [
+            dataclasses.replace(scan, source=dataclasses.replace(scan.source, gone=0)) for scan in begin(*arguments)
+        ]
+
+    return mutant
 
 
 def test_poison_in_a_partition_that_is_rebuilt_takes_no_sound_item_into_quarantine(

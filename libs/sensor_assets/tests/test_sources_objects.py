@@ -19,7 +19,7 @@ from sensor_assets import ItemChanged, ItemGone, ObjectSource, SourceError
 from sensor_assets._batching import Batching
 from sensor_assets._decide import Policy, decide
 from sensor_assets._partitions import NoPartitions
-from sensor_assets._state import Arrival, ConsumerState
+from sensor_assets._state import Arrival, ConsumerState, Decision
 from sensor_assets.ledger import PostgresLedger
 
 from .scanning import BUDGET_SECONDS, NOW, Scanner, error_within
@@ -193,6 +193,7 @@ def test_a_key_that_names_no_day_is_set_aside_with_its_reason(place: Place, ledg
     pending = tuple(Arrival(source_id=1, item=item, seen_at=NOW) for item in source.items())
     policy = Policy(name="days", batching=Batching(), max_in_flight=1, partitions=NoPartitions())
     decision = decide(policy, ConsumerState(pending=pending), NOW, lambda: "batch")
+    assert isinstance(decision, Decision)
     assert sorted(misfit.reason for misfit in decision.misfits) == [
         "key '2013-02-29.csv' does not match '{date:%Y-%m-%d}*.csv'",
         "key 'readme.txt' does not match '{date:%Y-%m-%d}*.csv'",

@@ -9,7 +9,7 @@ from sensor_assets._definitions import with_sources
 from sensor_assets._items import Item
 from sensor_assets._monitor import SourceGroup, SourcesDownError
 from sensor_assets._on_demand import load
-from sensor_assets._routing import Hold, Router, Send, Waiting
+from sensor_assets._routing import Hold, Router, Send, Skip, Waiting
 from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.function import FunctionSource, source
 from sensor_assets.errors import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sensor_assets._settings import Settings
     from sensor_assets._sources.http import HttpSource, Link
     from sensor_assets._sources.objects import ObjectSource
+    from sensor_assets._sources.queue import Message, QueueSource, Receiver
     from sensor_assets._sources.table import TableSource
     from sensor_assets.component import SensorAsset
 
@@ -37,7 +38,10 @@ _ON_DEMAND = {
     "Lake": "sensor_assets._lake",
     "LakeFile": "sensor_assets._lake",
     "Link": "sensor_assets._sources.http",
+    "Message": "sensor_assets._sources.queue",
     "ObjectSource": "sensor_assets._sources.objects",
+    "QueueSource": "sensor_assets._sources.queue",
+    "Receiver": "sensor_assets._sources.queue",
     "SensorAsset": "sensor_assets.component",
     "Settings": "sensor_assets._settings",
     "TableSource": "sensor_assets._sources.table",
@@ -69,9 +73,12 @@ __all__ = [
     "LakeFile",
     "LedgerError",
     "Link",
+    "Message",
     "MissingExtraError",
     "ObjectSource",
     "Page",
+    "QueueSource",
+    "Receiver",
     "Retry",
     "Router",
     "ScanContext",
@@ -81,6 +88,7 @@ __all__ = [
     "SensorAssetsError",
     "Settings",
     "SettingsError",
+    "Skip",
     "Source",
     "SourceClient",
     "SourceError",

@@ -3,7 +3,8 @@
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from datetime import timedelta
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
 import dagster as dg
 
@@ -11,6 +12,7 @@ from sensor_assets._batch import Batch
 from sensor_assets._batching import Batching, Retry
 from sensor_assets._consumers import Declaration, Follows
 from sensor_assets._dagster import attached
+from sensor_assets._joins import Join
 from sensor_assets._processing import process
 from sensor_assets._routing import Target
 from sensor_assets._runtime import RESOURCE_KEY, Runtime
@@ -59,6 +61,9 @@ def sensor_asset(
     batching: Batching | None = None,
     retry: Retry | None = None,
     max_in_flight: int | None = None,
+    wait_for: Literal["any", "all"] = "any",
+    max_hold: timedelta | float | None = None,
+    add_partitions: bool = False,
     **asset: Any,
 ) -> "Callable[[Callable[P, R]], SensorAssetDefinition[P, R]]":
     """Make an asset that materializes when its source shows something new.
@@ -72,11 +77,17 @@ def sensor_asset(
         retry: How failures are treated; see `Retry`.
         max_in_flight: Most unfinished runs. An asset without partitions runs one batch at a time unless a number is
             given, which promises that batches do not disturb each other.
+        wait_for: ``"all"`` lets a partition wait until every one of several sources has shown something for it; what
+            arrives for it later goes at once. An asset without partitions waits until every source has shown something
+            since the last time.
+        max_hold: How long ``wait_for="all"`` waits, seconds or timedelta; then it goes on without the source that is
+            late. For ever unless told.
+        add_partitions: Add a dynamic partition when an item names one that does not exist, up to 1,000 in all.
         asset: Arguments of ``@dagster.asset``. ``backfill_policy`` is ``BackfillPolicy.single_run()`` unless told: then
             neighbouring partitions share a run.
 
     Raises:
-        DefinitionError: The function has no parameter ``batch``, or nothing is followed.
+        DefinitionError: The function has no parameter ``batch``, or nothing is followed, or `wait_for` cannot work.
 
     Example:
         >>> @sensor_asset(flight_files, partitions_def=daily)
@@ -93,6 +104,8 @@ def sensor_asset(
         batching=batching or Batching(),
         retry=retry or Retry(),
         max_in_flight=max_in_flight,
+        join=_join(chosen, wait_for, max_hold),
+        add_partitions=add_partitions,
         prefix=_prefix(asset),
     )
 
@@ -104,6 +117,21 @@ def sensor_asset(
         return cast("SensorAssetDefinition[P, R]", definition)
 
     return decorate
+
+
+def _join(follows: Follows, wait_for: str, max_hold: timedelta | float | None) -> Join | None:
+    if wait_for not in ("any", "all"):
+        raise DefinitionError(f"@sensor_asset: wait_for is 'any' or 'all', not '{wait_for}'")
+    if wait_for == "any":
+        if max_hold is not None:
+            raise DefinitionError("@sensor_asset: max_hold is for wait_for='all'; a Router has a max_hold of its own")
+        return None
+    if isinstance(follows, Target):
+        raise DefinitionError("@sensor_asset: wait_for='all' is not for a router's outlet; its function decides")
+    sources = (follows,) if isinstance(follows, Source) else tuple(follows)
+    if len(sources) == 1:
+        raise DefinitionError(f"@sensor_asset: wait_for='all' needs several sources, not only '{sources[0].name}'")
+    return Join(sources=tuple(source.name for source in sources), max_hold=max_hold)
 
 
 def _prefix(asset: Mapping[str, Any]) -> tuple[str, ...]:

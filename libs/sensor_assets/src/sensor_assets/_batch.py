@@ -45,13 +45,16 @@ class Batch:
         """Yield each partition of this run with the newest version of every key that belongs to it.
 
         For assets that rebuild a partition: what it holds afterwards depends on the state of the source alone, not on
-        how often or in which order runs happened.
+        how often or in which order runs happened. A partition for which nothing is there, in a backfill or because all
+        of it is in quarantine, is left out; `partitions` names it all the same.
         """
         for key in self.partitions:
             if self.load_current:
-                yield key, tuple(self.load_current(key))
+                items = tuple(self.load_current(key))
             else:
-                yield key, tuple(item for item in self.items if item.partition == key)
+                items = tuple(item for item in self.items if item.partition == key)
+            if items:
+                yield key, items
 
     def reject(self, item: Item, reason: str) -> None:
         """Put one item into quarantine with the reason; the others go on.

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from sensor_assets._batching import Batching, Retry
-from sensor_assets._decide import Policy
+from sensor_assets._joins import Join
 from sensor_assets._partitions import partitions_of
+from sensor_assets._policy import Policy
 from sensor_assets._routing import Router, Target
 from sensor_assets._sources.base import Source
 from sensor_assets.errors import DefinitionError
@@ -26,6 +27,8 @@ class Declaration:
     batching: Batching
     retry: Retry
     max_in_flight: int | None
+    join: Join | None = None
+    add_partitions: bool = False
     prefix: tuple[str, ...] = ()
 
     def source_key(self, source: Source) -> dg.AssetKey:
@@ -72,6 +75,8 @@ class Consumer:
     partitions_def: dg.PartitionsDefinition | None
     backfill_policy: dg.BackfillPolicy | None
     router: Router | None = field(default=None)
+    join: Join | None = None
+    add_partitions: bool = False
 
     def policy(self, dynamic_keys: Callable[[str], Sequence[str]]) -> Policy:
         """Return the rules for `decide`."""
@@ -79,9 +84,10 @@ class Consumer:
             name=self.name,
             batching=self.batching,
             max_in_flight=self.max_in_flight or DEFAULT_IN_FLIGHT,
-            partitions=partitions_of(self.partitions_def, self.backfill_policy, dynamic_keys),
+            partitions=partitions_of(self.partitions_def, self.backfill_policy, dynamic_keys, add=self.add_partitions),
             serial=self.partitions_def is None and self.max_in_flight is None,
             router=self.router,
+            join=self.join,
         )
 
 
@@ -100,11 +106,14 @@ def collect(declared: Sequence[tuple[Declaration, dg.AssetsDefinition]]) -> list
     return [_consumer(name, members) for name, members in grouped.items()]
 
 
-def _check_partitions(asset: dg.AssetsDefinition) -> None:
+def _check_partitions(asset: dg.AssetsDefinition, declaration: Declaration) -> None:
+    name = asset.key.to_user_string()
     try:
         partitions_of(asset.partitions_def, asset.backfill_policy, lambda _: ())
     except DefinitionError as error:
-        raise DefinitionError(f"asset {asset.key.to_user_string()}: {error}") from None
+        raise DefinitionError(f"asset {name}: {error}") from None
+    if declaration.add_partitions and not isinstance(asset.partitions_def, dg.DynamicPartitionsDefinition):
+        raise DefinitionError(f"asset {name}: add_partitions=True is for dynamic partitions, the only ones to add to")
 
 
 def _check_names(sources: Sequence[Source]) -> None:
@@ -134,7 +143,7 @@ def _consumer(name: str, members: Sequence[tuple[Declaration, dg.AssetsDefinitio
                 f"router '{name}': assets {asset.key.to_user_string()} and {other.key.to_user_string()} must have the "
                 "same partitions definition, because one decision places items for all of them"
             )
-    _check_partitions(asset)
+    _check_partitions(asset, declaration)
     if asset.partitions_def is not None:
         for source in declaration.sources:
             if not source.gives_partition:
@@ -162,4 +171,6 @@ def _consumer(name: str, members: Sequence[tuple[Declaration, dg.AssetsDefinitio
         partitions_def=asset.partitions_def,
         backfill_policy=asset.backfill_policy,
         router=router,
+        join=declaration.join,
+        add_partitions=declaration.add_partitions,
     )

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # A cursor is written about five times a tick and read by the daemon in every loop.
 MAX_BYTES = 4096
@@ -22,14 +22,16 @@ class Cursor(BaseModel):
     epoch: int = 0
     sick: tuple[int, ...] = ()
     """Ids of the sources whose failed check Dagster has been told."""
+    fresh: bool = Field(default=False, exclude=True)
+    """Whether there was none: the sensor is new, or a person has reset it."""
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
         """Read a cursor; anything that is not one counts as the first tick."""
         try:
-            return cls.model_validate_json(text) if text else cls()
+            return cls.model_validate_json(text) if text else cls(fresh=True)
         except ValidationError:
-            return cls()
+            return cls(fresh=True)
 
     def dump(self) -> str:
         """Write the cursor as compact JSON below 4 KB; sick sources beyond that are reported again and again."""

@@ -1,66 +1,53 @@
 """The pure core: what a consumer does with what has arrived. No I/O, no clock, no Dagster instance."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from sensor_assets._batching import Batching, seconds
-from sensor_assets._items import UNMATCHED
-from sensor_assets._partitions import Partitions, Unplaceable
-from sensor_assets._routing import Hold, Router, Send, Waiting
-from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision, Misfit
-from sensor_assets.errors import SensorAssetsError
+from sensor_assets._batching import seconds
+from sensor_assets._cutting import chunks, slices
+from sensor_assets._policy import Policy
+from sensor_assets._readiness import Sifted, sift
+from sensor_assets._routing import Routed, Way, route
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision
 
 
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """How one consumer decides.
-
-    Args:
-        name: The consumer.
-        batching: Bounds of a batch.
-        max_in_flight: Most batches of this consumer that may be launched and unfinished.
-        serial: Whether batches without partitions exclude each other (per route), as partitions always do.
-        partitions: Where items belong.
-        router: Condition, or None to send everything.
-    """
-
-    name: str
-    batching: Batching
-    max_in_flight: int
-    partitions: Partitions
-    serial: bool = False
-    router: Router | None = None
-
-
-class RouteError(SensorAssetsError):
-    """A route function broke its contract; its items stay waiting."""
-
-
-def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable[[], str]) -> Decision:
-    """Cut the log into batches and choose which batches to launch.
+def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable[[], str]) -> Decision | Ask:
+    """Cut the log into batches and choose which batches to launch, or say what has to be known for that.
 
     Nothing is cut while nothing could be launched: arrivals that wait in the log join one batch later, arrivals that
     wait in batches cannot. Two batches in flight never share a partition.
 
     Raises:
-        RouteError: The route function did not send every item, or sent one twice, or to an unknown target.
+        RouteError: The route function named an item twice, or sent one to an unknown target.
     """
     emitted = [batch for batch in state.open if batch.state == "emitted"]
-    launchable = [batch for batch in state.open if _may_launch(policy, batch, now)]
+    waiting = [batch for batch in state.open if batch.state == "waiting"]
+    available = policy.partitions.available([key for batch in waiting for key in batch.partitions])
+    launchable = [batch for batch in waiting if _may_launch(batch, available, now)]
     free = policy.max_in_flight - len(emitted)
-    cut: Decision = Decision(positions={})
-    if state.pending and free > len(launchable):
-        cut = _cut(policy, state, now, new_id)
-    candidates = [*launchable, *(batch for batch in cut.cut if _may_launch(policy, batch, now))]
+    cut = Decision(positions={})
+    if (state.pending or state.waiting) and free > len(launchable):
+        sifted = sift(policy, state, now)
+        if isinstance(sifted, Ask):
+            return sifted
+        cut, available = _cut(policy, state, sifted, now, new_id), sifted.available
+    candidates = [*launchable, *(batch for batch in cut.cut if _may_launch(batch, available, now))]
     emit = tuple(_launch(policy, candidates, emitted, free))
-    return Decision(cut=cut.cut, misfits=cut.misfits, positions=cut.positions, emit=emit, held=cut.held)
+    return Decision(
+        cut=cut.cut,
+        misfits=cut.misfits,
+        positions=cut.positions,
+        park=cut.park,
+        unpark=cut.unpark,
+        released=cut.released,
+        emit=emit,
+        held=cut.held,
+    )
 
 
-def _may_launch(policy: Policy, batch: BatchRecord, now: datetime) -> bool:
+def _may_launch(batch: BatchRecord, available: frozenset[str], now: datetime) -> bool:
     due = batch.not_before is None or batch.not_before <= now
-    return batch.state == "waiting" and due and all(policy.partitions.exists(key) for key in batch.partitions)
+    return batch.state == "waiting" and due and available.issuperset(batch.partitions)
 
 
 def _launch(
@@ -83,133 +70,60 @@ def _lanes(policy: Policy, batch: BatchRecord) -> set[tuple[str | None, str | No
     return lanes or ({(batch.route, None)} if policy.serial else set())
 
 
-def _cut(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable[[], str]) -> Decision:
-    placed, misfits = _place(policy, state.pending)
-    oldest = (now - min((arrival.seen_at for arrival in placed), default=now)).total_seconds()
-    held, groups = _condition(policy, state, placed, oldest)
-    if held is not None:
+def _cut(policy: Policy, state: ConsumerState, sifted: Sifted, now: datetime, new_id: Callable[[], str]) -> Decision:
+    routed = _condition(policy, state, sifted, now) if sifted.ready else Routed(ways={})
+    held = "; ".join(reason for reason in (routed.reason, sifted.reason) if reason) or None
+    if routed.held:
         return Decision(positions={}, held=held)
-    cut = [
+    cut = tuple(
         BatchRecord(
             id=new_id(),
             consumer=policy.name,
-            route=route,
+            state="waiting" if way.skipped is None else "skipped",
+            reason=way.skipped,
+            route=way.to,
             partitions=partitions,
-            slices=_slices(arrivals),
+            slices=slices(arrivals),
             bytes=sum(arrival.item.size for arrival in arrivals),
         )
-        for route, members in groups.items()
-        for partitions, arrivals in _chunks(policy, members, placed)
-    ]
+        for way, members in routed.ways.items()
+        for partitions, arrivals in chunks(policy.partitions, policy.batching, members, sifted.ready)
+    )
     positions: dict[int, int] = {}
-    for arrival in state.pending:
+    for arrival in sifted.taken:
         positions[arrival.source_id] = max(positions.get(arrival.source_id, 0), arrival.item.arrival)
-    return Decision(cut=tuple(cut), misfits=misfits, positions=positions)
+    left = set(routed.left)
+    pending = set(sifted.taken)
+    return Decision(
+        cut=cut,
+        misfits=tuple(sifted.misfits.values()),
+        positions=positions,
+        park=(*sifted.unready, *(arrival for arrival in routed.left if arrival in pending)),
+        unpark=tuple(
+            arrival
+            for arrival in state.parked or ()
+            if arrival in sifted.misfits or (arrival in sifted.ready and arrival not in left)
+        ),
+        released=sifted.released if positions else {},
+        held=held,
+    )
 
 
-def _place(policy: Policy, pending: Sequence[Arrival]) -> tuple[dict[Arrival, str | None], tuple[Misfit, ...]]:
-    placed: dict[Arrival, str | None] = {}
-    misfits: list[Misfit] = []
-    for arrival in pending:
-        try:
-            if UNMATCHED in arrival.item.metadata:
-                raise Unplaceable(str(arrival.item.metadata[UNMATCHED]))
-            placed[arrival] = policy.partitions.place(arrival.item.partition)
-        except Unplaceable as verdict:
-            misfits.append(Misfit(source_id=arrival.source_id, arrival=arrival.item.arrival, reason=str(verdict)))
-    return placed, tuple(misfits)
-
-
-def _condition(
-    policy: Policy, state: ConsumerState, placed: dict[Arrival, str | None], oldest: float
-) -> tuple[str | None, dict[str | None, list[Arrival]]]:
-    """Return the reason to hold, or the arrivals for each route."""
-    arrivals = list(placed)
-    if policy.router is not None and arrivals:
+def _condition(policy: Policy, state: ConsumerState, sifted: Sifted, now: datetime) -> Routed:
+    """Return where the arrivals that may go do go."""
+    more = state.more or state.more_parked
+    arrivals = list(sifted.ready)
+    if policy.router is not None:
         oldest_first = sorted(arrivals, key=lambda a: (a.seen_at, a.source_id, a.item.arrival))
-        return _route(policy.router, oldest_first, oldest)
+        # Of what is parked, not everything could be shown when there is too much of it.
+        unready = sum(1 for a in state.parked or () if a not in sifted.ready and a not in sifted.misfits)
+        unseen = unready + 1 if state.more_parked else 0
+        return route(policy.router, oldest_first, now, more=more, unseen=unseen, batch=policy.batching.max_items)
     batching = policy.batching
-    full = state.more or len(arrivals) >= batching.max_items
+    full = more or len(arrivals) >= batching.max_items
     full = full or sum(arrival.item.size for arrival in arrivals) >= batching.bytes
     wait = seconds(batching.max_wait)
-    if arrivals and not full and oldest < wait:
-        return f"{len(arrivals)} items wait for company, {wait - oldest:.0f} s at most", {}
-    return None, {None: arrivals}
-
-
-def _route(
-    router: Router, arrivals: list[Arrival], oldest: float
-) -> tuple[str | None, dict[str | None, list[Arrival]]]:
-    by_item = {id(arrival.item): arrival for arrival in arrivals}
-    forced = router.max_hold is not None and oldest >= seconds(router.max_hold)
-    waiting = Waiting(items=tuple(arrival.item for arrival in arrivals), oldest_seconds=oldest, forced=forced)
-    answer = router.decide(waiting)
-    if isinstance(answer, Hold):
-        if not forced:
-            return answer.reason, {}
-        answer = Send(to=router.otherwise)
-    groups: dict[str | None, list[Arrival]] = defaultdict(list)
-    for send in [answer] if isinstance(answer, Send) else answer:
-        if send.to not in router.targets:
-            raise RouteError(f"route '{router.name}' sent items to '{send.to}'; it has {', '.join(router.targets)}")
-        chosen = list(by_item) if send.items is None else [id(item) for item in send.items]
-        for key in chosen:
-            if key not in by_item:
-                raise RouteError(f"route '{router.name}' sent an item twice, or one that does not wait")
-            groups[send.to].append(by_item.pop(key))
-    if by_item:
-        raise RouteError(
-            f"route '{router.name}' sent {len(arrivals) - len(by_item)} of {len(arrivals)} items: "
-            "every waiting item must be sent, or all of them held"
-        )
-    return None, groups
-
-
-def _chunks(
-    policy: Policy, members: list[Arrival], placed: dict[Arrival, str | None]
-) -> Iterator[tuple[tuple[str, ...], list[Arrival]]]:
-    """Cut arrivals into batches within the bounds; neighbouring partitions share a batch where the asset allows it."""
-    by_partition: dict[str | None, list[Arrival]] = defaultdict(list)
-    for arrival in members:
-        by_partition[placed[arrival]].append(arrival)
-    for part in _parts(by_partition.pop(None, []), policy.batching):
-        yield (), part
-    keys = [key for key in by_partition if key is not None]
-    ready = [key for key in keys if policy.partitions.exists(key)]
-    not_yet = [(key,) for key in keys if key not in ready]
-    for span in [*policy.partitions.ranges(ready), *not_yet]:
-        joined: list[Arrival] = []
-        joined_keys: tuple[str, ...] = ()
-        for key in span:
-            # A partition that is larger than a batch is cut as well; its parts then run one after the other.
-            for part in _parts(by_partition[key], policy.batching):
-                if joined and (key in joined_keys or not _fits([*joined, *part], policy.batching)):
-                    yield joined_keys, joined
-                    joined, joined_keys = [], ()
-                joined, joined_keys = [*joined, *part], (*joined_keys, key)
-        yield joined_keys, joined
-
-
-def _fits(arrivals: Sequence[Arrival], batching: Batching) -> bool:
-    size = sum(arrival.item.size for arrival in arrivals)
-    return len(arrivals) <= batching.max_items and size <= batching.bytes
-
-
-def _parts(arrivals: Sequence[Arrival], batching: Batching) -> Iterator[list[Arrival]]:
-    part: list[Arrival] = []
-    size = 0
-    for arrival in arrivals:
-        if part and (len(part) == batching.max_items or size + arrival.item.size > batching.bytes):
-            yield part
-            part, size = [], 0
-        part.append(arrival)
-        size += arrival.item.size
-    if part:
-        yield part
-
-
-def _slices(arrivals: Sequence[Arrival]) -> dict[int, tuple[int, ...]]:
-    slices: dict[int, list[int]] = defaultdict(list)
-    for arrival in arrivals:
-        slices[arrival.source_id].append(arrival.item.arrival)
-    return {source: tuple(sorted(numbers)) for source, numbers in slices.items()}
+    age = (now - min(arrival.seen_at for arrival in arrivals)).total_seconds()
+    if not full and age < wait:
+        return Routed(ways={}, held=True, reason=f"{len(arrivals)} items wait for company, {wait - age:.0f} s at most")
+    return Routed(ways={Way(None): arrivals})

@@ -7,6 +7,7 @@ import dagster as dg
 
 from sensor_assets._asset import declaration_of
 from sensor_assets._consumers import Consumer, collect
+from sensor_assets._metrics import check_environment
 from sensor_assets._monitor import HEALTH_CHECK, SourceGroup, build_monitor
 from sensor_assets._runtime import RESOURCE_KEY, Runtime
 from sensor_assets._sources.base import Source
@@ -51,6 +52,7 @@ def with_sources(
         consumers=consumers,
         ledger=ledger or _ledger(settings),
     )
+    check_environment()
     _ = runtime.clients  # fills in every placeholder now, so that a missing setting fails here and by name
     keys = {name: key for consumer in consumers for name, key in consumer.source_keys.items()}
     known = {key for asset in definitions.assets or () for key in _keys(asset)}
@@ -104,6 +106,8 @@ def _health_check(keys: Mapping[str, dg.AssetKey]) -> dg.AssetChecksDefinition:
     def source_health(context: dg.AssetCheckExecutionContext) -> Any:
         live: Runtime = getattr(context.resources, RESOURCE_KEY)
         states = live.ledger.sources(list(live.sources))
+        # Whoever asks by hand has repaired something, or thinks so: do not let the breaker wait any longer.
+        live.ledger.retry_sources([by_key[check.asset_key] for check in context.selected_asset_check_keys])
         for check in context.selected_asset_check_keys:
             state = states[by_key[check.asset_key]]
             yield dg.AssetCheckResult(
@@ -117,13 +121,35 @@ def _health_check(keys: Mapping[str, dg.AssetKey]) -> dg.AssetChecksDefinition:
 
 
 def _grouped(consumers: Sequence[Consumer], groups: Sequence[SourceGroup]) -> list[tuple[str, list[Consumer]]]:
-    group_of = {source.name: group.name for group in groups for source in group.sources}
-    if DEFAULT_MONITOR in group_of.values():
-        raise DefinitionError(f"a SourceGroup may not be called '{DEFAULT_MONITOR}', the location's own monitor is")
+    group_of = _group_of(groups)
     followed = {source.name for consumer in consumers for source in consumer.sources}
     if strangers := sorted(set(group_of) - followed):
         raise DefinitionError(f"a SourceGroup names {', '.join(strangers)}, which no sensor asset follows")
     members: dict[str, list[Consumer]] = {}
     for consumer in consumers:
-        members.setdefault(group_of.get(consumer.sources[0].name, DEFAULT_MONITOR), []).append(consumer)
+        monitors = {source.name: group_of.get(source.name, DEFAULT_MONITOR) for source in consumer.sources}
+        if len(set(monitors.values())) > 1:
+            places = ", ".join(f"{name} in {monitor}" for name, monitor in monitors.items())
+            raise DefinitionError(
+                f"{consumer.name} follows sources of different monitors: {places}. A source is checked by one monitor, "
+                "and a sensor asset is decided about by one: put all of its sources into one SourceGroup"
+            )
+        members.setdefault(monitors[consumer.sources[0].name], []).append(consumer)
     return list(members.items())
+
+
+def _group_of(groups: Sequence[SourceGroup]) -> dict[str, str]:
+    group_of: dict[str, str] = {}
+    for group in groups:
+        if group.name == DEFAULT_MONITOR:
+            raise DefinitionError(f"a SourceGroup may not be called '{DEFAULT_MONITOR}', the location's own monitor is")
+        if not group.sources:
+            raise DefinitionError(f"SourceGroup '{group.name}' has no sources")
+        if group.name in group_of.values():
+            raise DefinitionError(f"two SourceGroups are called '{group.name}'")
+        for source in group.sources:
+            if source.name in group_of:
+                other = group_of[source.name]
+                raise DefinitionError(f"source '{source.name}' is in the SourceGroups '{other}' and '{group.name}'")
+        group_of |= {source.name: group.name for source in group.sources}
+    return group_of

@@ -7,20 +7,31 @@ from typing import Any
 
 import dagster as dg
 
+from sensor_assets._additions import additions
 from sensor_assets._consumers import Consumer
 from sensor_assets._cursor import Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
+from sensor_assets._due import breaker, tick_seconds
 from sensor_assets._evaluate import Answer, Health, evaluate
 from sensor_assets._processing import ATTEMPT_TAG, BATCH_TAG
-from sensor_assets._runs import InstanceRuns
+from sensor_assets._report import skip_reason
+from sensor_assets._runs import InstanceRuns, RunReport
 from sensor_assets._runtime import RESOURCE_KEY, Runtime
 from sensor_assets._sources.base import Source
 from sensor_assets._state import BatchRecord
+from sensor_assets.errors import LedgerError
 
 HEALTH_CHECK = "reachable"
 
 
-class SourcesDownError(Exception):
+class TickError(dg.DagsterError):
+    """The tick fails with this message.
+
+    Dagster shows an error of its own kind as it is, and any other wrapped in one of its own, with the trace of both.
+    """
+
+
+class SourcesDownError(TickError):
     """The tick fails, because every source of the monitor is down or one for longer than it may be."""
 
 
@@ -30,11 +41,30 @@ class SourceGroup:
 
     Args:
         name: Name of the sensor.
-        sources: Its sources. A consumer of several sources belongs to the group of the first.
+        sources: Its sources. A source belongs to one monitor, so all sources of one sensor asset belong to the same.
     """
 
     name: str
     sources: Sequence[Source]
+
+
+@dataclass(frozen=True)
+class _Lazily:
+    """What a tick without news does without: opening the instance costs more than checking ten sources.
+
+    Takes the place of a logger, of `Runs`, and of the function that returns dynamic partitions.
+    """
+
+    context: dg.SensorEvaluationContext
+
+    def log(self, level: int, msg: str, /, **named: Any) -> None:
+        self.context.log.log(level, msg, **named)
+
+    def report(self, batches: Mapping[str, str]) -> Mapping[str, RunReport]:
+        return InstanceRuns(self.context.instance).report(batches) if batches else {}
+
+    def dynamic_keys(self, name: str) -> Sequence[str]:
+        return self.context.instance.get_dynamic_partitions(name)
 
 
 def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) -> dg.SensorDefinition:
@@ -42,23 +72,29 @@ def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) ->
     sources = {source.name: source for consumer in consumers for source in consumer.sources}
     keys = [outlet.asset for consumer in consumers for outlet in consumer.outlets.values()]
     resource_keys = {key for source in sources.values() for key in source.required_resource_keys}
-    interval = min(source.interval(runtime.settings) for source in sources.values())
+    interval = tick_seconds([source.interval(runtime.settings) for source in sources.values()])
 
     def source_monitor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         resources = {key: getattr(context.resources, key) for key in resource_keys}
         live: Runtime = getattr(context.resources, RESOURCE_KEY)
         cursor = Cursor.parse(context.cursor)
-        answer = evaluate(
-            live,
-            name,
-            consumers=consumers,
-            cursor=cursor,
-            runs=InstanceRuns(context.instance),
-            policies={c.name: c.policy(context.instance.get_dynamic_partitions) for c in consumers},
-            resources=resources,
-            log=context.log,
-        )
-        return respond(answer, cursor, live, consumers)
+        lazily = _Lazily(context)
+        try:
+            answer = evaluate(
+                live,
+                name,
+                consumers=consumers,
+                cursor=cursor,
+                runs=lazily,
+                policies={consumer.name: consumer.policy(lazily.dynamic_keys) for consumer in consumers},
+                resources=resources,
+                log=lazily,
+            )
+            by_name = {consumer.name: consumer for consumer in consumers}
+            added = additions(answer.batches, by_name, lazily.dynamic_keys)
+            return respond(answer, cursor, live, consumers, added)
+        except LedgerError as error:
+            raise TickError(str(error)) from None
 
     # asset_selection instead of target: a target becomes one job, which fails when partitions definitions differ.
     return dg.SensorDefinition(
@@ -68,11 +104,24 @@ def build_monitor(name: str, runtime: Runtime, consumers: Sequence[Consumer]) ->
         minimum_interval_seconds=max(1, round(interval)),
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys={RESOURCE_KEY, *resource_keys},
-        description="Checks the sources " + ", ".join(sources) + " and launches runs for what they brought.",
+        description=f"Checks {_names(list(sources))} and launches runs for what they brought.",
     )
 
 
-def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequence[Consumer]) -> dg.SensorResult:
+def _names(sources: Sequence[str]) -> str:
+    few = 20
+    listed = ", ".join(sources[:few])
+    more = f" and {len(sources) - few} more" if len(sources) > few else ""
+    return f"the source {listed}" if len(sources) == 1 else f"the sources {listed}{more}"
+
+
+def respond(
+    answer: Answer,
+    cursor: Cursor,
+    runtime: Runtime,
+    consumers: Sequence[Consumer],
+    added: Sequence[dg.AddDynamicPartitionsRequest] = (),
+) -> dg.SensorResult:
     """Say in Dagster's words what an evaluation found.
 
     Raises:
@@ -87,12 +136,12 @@ def respond(answer: Answer, cursor: Cursor, runtime: Runtime, consumers: Sequenc
     events += [_observation(keys[name], name, new, status) for name, new in answer.arrived.items()]
     if answer.failed and not requests and not events and answer.cursor == cursor:
         raise SourcesDownError(answer.failed)
-    notes = [*answer.notes, *([answer.failed] if answer.failed else [])]
     return dg.SensorResult(
         run_requests=requests,
         cursor=answer.cursor.dump(),
         asset_events=events,
-        skip_reason=None if requests else dg.SkipReason("; ".join(notes) or "nothing new"),
+        dynamic_partitions_requests=added,
+        skip_reason=None if requests else dg.SkipReason(skip_reason(answer, now)),
     )
 
 
@@ -110,7 +159,9 @@ def _check(key: dg.AssetKey, health: Health, now: datetime) -> dg.AssetCheckEval
     state = health.state
     metadata: dict[str, Any] = {"checked": dg.TimestampMetadataValue(now.timestamp())}
     if not health.healthy:
-        metadata |= {"error": state.error or "", "failures": state.failures}
+        metadata |= {"error": state.error or "", "failures": state.failures, "breaker": breaker(state, now)}
+        if state.due_at:
+            metadata["asked again"] = dg.TimestampMetadataValue(state.due_at.timestamp())
         if state.failing_since:
             metadata["failing since"] = dg.TimestampMetadataValue(state.failing_since.timestamp())
     return dg.AssetCheckEvaluation(

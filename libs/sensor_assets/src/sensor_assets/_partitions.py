@@ -1,36 +1,20 @@
 """Which partition of an asset an item belongs to, by the asset's partitions definition."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 import dagster as dg
 
+from sensor_assets._placing import Partitions, Unplaceable, Window
+from sensor_assets._time_windows import TimePartitions
 from sensor_assets.errors import DefinitionError
 
+# Dynamic partitions are for some hundreds of names. Beyond this many none is added by itself: every key costs Dagster
+# a query in each tick that adds it, and a page of the UI shows all of them.
+MOST_ADDED_PARTITIONS = 1000
 
-class Unplaceable(Exception):  # noqa: N818 - a verdict about an item, not an error of the program
-    """The item belongs to no partition that can ever exist; the message is the reason shown in the quarantine."""
-
-
-class Partitions(Protocol):
-    """The partitions of one consumer, as far as decisions need them."""
-
-    def place(self, partition: str | None) -> str | None:
-        """Return the asset's partition key for an item's partition; raise `Unplaceable` when there can be none."""
-        ...
-
-    def exists(self, key: str) -> bool:
-        """Tell whether the partition may be launched now; an unknown key would fail the daemon's whole tick."""
-        ...
-
-    def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
-        """Group keys into ranges that one run may take, in order."""
-        ...
-
-    def window(self, key: str) -> tuple[str, str | None]:
-        """Return the items' partitions that belong to a key: from (inclusive) to (exclusive), or (equal, None)."""
-        ...
+# Dagster's UI cannot show these in a key, or reads them as a range.
+_NOT_IN_KEYS = ("...", "\a", "\b", "\f", "\n", "\r", "\t", "\v")
 
 
 class NoPartitions:
@@ -39,103 +23,72 @@ class NoPartitions:
     def place(self, partition: str | None) -> str | None:  # noqa: ARG002
         return None
 
-    def exists(self, key: str) -> bool:  # noqa: ARG002
-        return False
+    def available(self, keys: Sequence[str]) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
+
+    def absence(self, key: str) -> str:
+        return f"'{key}' is left over from a time when the asset had partitions"
 
     def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:  # noqa: ARG002
         return []
 
-    def window(self, key: str) -> tuple[str, str | None]:
+    def window(self, key: str) -> Window:
         raise DefinitionError(f"'{key}': an asset without partitions has no partition windows")
 
 
 class NamedPartitions:
-    """Static or dynamic partitions: an item names its partition literally."""
+    """Static or dynamic partitions: an item names its partition literally.
 
-    def __init__(self, keys: Callable[[], Sequence[str]], *, fixed: bool) -> None:
-        self._keys = keys
+    Args:
+        keys: Returns the keys that exist; asked at most once.
+        fixed: Whether no key can be added, so that an item with another one has no place.
+        add: Whether keys that do not exist yet are to be added, as long as there are not too many.
+    """
+
+    def __init__(self, keys: Callable[[], Iterable[str]], *, fixed: bool, add: bool = False) -> None:
+        self._load = keys
         self._fixed = fixed
+        self._add = add
+
+    @cached_property
+    def _keys(self) -> dict[str, None]:
+        return dict.fromkeys(self._load())
 
     def place(self, partition: str | None) -> str | None:
-        if partition is None:
+        if not partition:
             raise Unplaceable("the item names no partition")
-        if self._fixed and partition not in self._keys():
-            raise Unplaceable(f"partition '{partition}' is not among the asset's partitions: {', '.join(self._keys())}")
+        if self._fixed and partition not in self._keys:
+            known = list(self._keys)
+            some = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")  # noqa: PLR2004
+            raise Unplaceable(f"partition '{partition}' is not among the asset's partitions: {some}")
+        if unfit := [text for text in _NOT_IN_KEYS if text in partition]:
+            raise Unplaceable(f"partition {partition!r} cannot be a partition key: it contains {unfit[0]!r}")
         return partition
 
-    def exists(self, key: str) -> bool:
-        return key in self._keys()
+    def available(self, keys: Sequence[str]) -> frozenset[str]:
+        existing = frozenset(key for key in keys if key in self._keys)
+        room = max(MOST_ADDED_PARTITIONS - len(self._keys), 0) if self._add else 0
+        missing = [key for key in dict.fromkeys(keys) if key not in existing]
+        return existing.union(missing[:room])
+
+    def absence(self, key: str) -> str:
+        if self._add:
+            return f"'{key}' is not added: there are {len(self._keys)} partitions, too many to add more by themselves"
+        return f"'{key}' is no partition yet: add it, or give add_partitions=True"
 
     def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
         return [(key,) for key in keys]
 
-    def window(self, key: str) -> tuple[str, str | None]:
+    def window(self, key: str) -> Window:
         return key, None
-
-
-class TimePartitions:
-    """Time windows: an item's date or time falls into one of them; neighbours may share a run."""
-
-    def __init__(self, definition: dg.TimeWindowPartitionsDefinition, *, join: bool) -> None:
-        self._definition = definition
-        self._join = join
-
-    def _moment(self, partition: str) -> datetime:
-        try:
-            moment = datetime.fromisoformat(partition)
-        except ValueError:
-            raise Unplaceable(f"'{partition}' is not an ISO date or time") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=self._definition.start.tzinfo or UTC)
-
-    def place(self, partition: str | None) -> str | None:
-        if partition is None:
-            raise Unplaceable("the item names no date")
-        moment = self._moment(partition)
-        # The ledger finds a partition's items by comparing texts: a moment is written in full and without an offset.
-        moment = moment.astimezone(self._definition.start.tzinfo)
-        if partition not in {_iso(moment), moment.replace(tzinfo=None).isoformat()}:
-            raise Unplaceable(f"'{partition}' is to be written as {_iso(moment)}, in the time zone of the asset")
-        start, end = self._definition.start, self._definition.end
-        if moment < start:
-            raise Unplaceable(f"{partition} lies before the asset's first partition ({start:%Y-%m-%d %H:%M})")
-        if end is not None and moment >= end:
-            raise Unplaceable(f"{partition} lies after the asset's last partition (it ends at {end:%Y-%m-%d %H:%M})")
-        key = self._definition.get_partition_key_for_timestamp(moment.timestamp())
-        window = self._definition.time_window_for_partition_key(key)
-        if window.start < start or (end is not None and window.end > end):
-            raise Unplaceable(f"{partition} lies in '{key}', which the first or last moment of the asset cuts off")
-        return key
-
-    def exists(self, key: str) -> bool:
-        return self._definition.has_partition_key(key)
-
-    def ranges(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
-        ordered = sorted(keys, key=self._definition.start_time_for_partition_key)
-        if not self._join:
-            return [(key,) for key in ordered]
-        grouped: list[list[str]] = []
-        for key in ordered:
-            if grouped and self._definition.get_next_partition_key(grouped[-1][-1]) == key:
-                grouped[-1].append(key)
-            else:
-                grouped.append([key])
-        return [tuple(group) for group in grouped]
-
-    def window(self, key: str) -> tuple[str, str | None]:
-        window = self._definition.time_window_for_partition_key(key)
-        return _iso(window.start), _iso(window.end)
-
-
-def _iso(moment: datetime) -> str:
-    """Write a moment the way items carry it, so that texts compare as times do."""
-    plain = moment.replace(tzinfo=None)
-    return plain.date().isoformat() if plain.time() == datetime.min.time() else plain.isoformat()
 
 
 def partitions_of(
     definition: dg.PartitionsDefinition | None,
     policy: dg.BackfillPolicy | None,
     dynamic_keys: Callable[[str], Sequence[str]],
+    *,
+    add: bool = False,
 ) -> Partitions:
     """Return the adapter for an asset's partitions definition.
 
@@ -150,7 +103,7 @@ def partitions_of(
         case dg.StaticPartitionsDefinition():
             return NamedPartitions(definition.get_partition_keys, fixed=True)
         case dg.DynamicPartitionsDefinition(name=str(name)):
-            return NamedPartitions(lambda: dynamic_keys(name), fixed=False)
+            return NamedPartitions(lambda: dynamic_keys(name), fixed=False, add=add)
         case _:
             raise DefinitionError(
                 f"{type(definition).__name__} is not supported for a sensor asset: "

@@ -1,6 +1,6 @@
 """What a run does around the function of a sensor asset: find its batch, call, mark it done."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from inspect import isgenerator
@@ -22,6 +22,9 @@ ATTEMPT_TAG = "sensor_assets/attempt"
 
 # A changed item's newer version is recorded by the next scan; a run waits for it this often before it gives up.
 CHANGED_RETRIES = 5
+
+# Items shown with a materialization.
+MOST_ROWS = 10
 
 RETRY_NUMBER_TAG = "dagster/retry_number"
 
@@ -58,6 +61,9 @@ def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: De
             gone=work.gone,
             now=runtime.clock.now(),
         )
+        if (metrics := runtime.run_metrics).on:
+            metrics.count("items_processed_total", len(batch.items), consumer=consumer.name)
+            metrics.count("items_rejected_total", len(batch.rejections), consumer=consumer.name)
         for item, reason in batch.rejections:
             context.log.warning(f"quarantined {item.source}:{item.key} ({item.version}): {reason}")
 
@@ -114,8 +120,8 @@ class _Work:
         """Call the function, again without an item that turns out to be gone."""
         while True:
             batch = self._batch()
-            if self.record is not None and not batch.items:
-                self.context.log.info("newer versions of everything in the batch have arrived; their batches follow")
+            if not batch.items:
+                self.context.log.info(self._why_empty())
                 return batch, []
             try:
                 return batch, _results(call(batch))
@@ -124,6 +130,12 @@ class _Work:
                 self.gone.append(error.item)
             except ItemChanged as error:
                 self._wait_for_newer(error)
+
+    def _why_empty(self) -> str:
+        """Say why there is nothing to do; nothing is materialized then."""
+        if self.record is not None:
+            return "newer versions of everything in the batch have arrived; their batches follow"
+        return f"the ledger holds nothing for {', '.join(self.partitions) or 'this asset'}"
 
     def _batch(self) -> Batch:
         record, ledger = self.record, self.runtime.ledger
@@ -197,14 +209,30 @@ def _results(result: Any) -> list[Any]:
 
 
 def _summary(batch: Batch, record: BatchRecord | None) -> dict[str, Any]:
-    return {
+    summary: dict[str, Any] = {
         "sensor_assets/batch": batch.id,
         "sensor_assets/attempt": batch.attempt,
         "sensor_assets/items": len(batch.items),
         "sensor_assets/superseded": (record.items - len(batch.items)) if record else 0,
         "sensor_assets/rejected": len(batch.rejections),
         "sensor_assets/bytes": sum(item.size for item in batch.items),
+        "sensor_assets/first items": _table([(item, {"bytes": item.size}) for item in batch.items]),
     }
+    if batch.rejections:
+        rejected = [(item, {"reason": reason}) for item, reason in batch.rejections]
+        summary["sensor_assets/rejected items"] = _table(rejected)
+    return summary
+
+
+def _table(rows: Sequence[tuple[Item, Mapping[str, str | int]]]) -> dg.TableMetadataValue:
+    """Return the first items as a table; all of them are in the ledger."""
+    records = [
+        dg.TableRecord({"source": item.source, "key": item.key, "version": item.version, **more})
+        for item, more in rows[:MOST_ROWS]
+    ]
+    columns = ["source", "key", "version", *(rows[0][1] if rows else ())]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
+    return dg.MetadataValue.table(records=records, schema=schema)
 
 
 def _enriched(result: Any, summary: dict[str, Any]) -> Any:

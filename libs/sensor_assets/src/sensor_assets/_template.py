@@ -96,7 +96,9 @@ def _iso(text: str, code: str) -> str | None:
         moment = datetime.strptime(text, code)
     except ValueError:
         return None
-    return moment.date().isoformat() if moment.time() == datetime.min.time() else moment.isoformat()
+    # Midnight is written out where the key names an hour, so that it is not taken for the whole day.
+    timed = any(part in code for part in ("%H", "%M", "%S"))
+    return moment.isoformat() if timed else moment.date().isoformat()
 
 
 class Match:

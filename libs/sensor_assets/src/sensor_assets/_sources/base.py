@@ -1,13 +1,17 @@
 """What every source is: a declaration, and the opened client that scans and reads."""
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sensor_assets._batching import seconds
+from sensor_assets._due import MOST_PATIENCE, MOST_SCAN_SECONDS
 from sensor_assets._items import UNMATCHED, Item
+from sensor_assets._log import Log
 from sensor_assets._pages import ListingPage, PageMap, Relisting
 from sensor_assets._start import Start, parse_start
 from sensor_assets._template import KeyTemplate
@@ -30,6 +34,8 @@ class Page:
         acknowledge: Called once the page is durably recorded, for a queue that forgets what is acknowledged.
         incomplete: Of a scan's last page: the source holds more, which no scan has shown yet. For listings that go on
             in the next scan; see `start_from`.
+        bodies: Bytes that the source is about to forget, by message id, kept in the ledger for `Item.read`. An item
+            names its message in its metadata; one whose message is kept already is not recorded again.
     """
 
     items: Sequence[Item]
@@ -37,6 +43,7 @@ class Page:
     relisting: Relisting | None = None
     acknowledge: Callable[[], None] | None = None
     incomplete: bool = False
+    bodies: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 class NoPages:
@@ -56,7 +63,13 @@ class ScanContext:
         settings: The location's settings.
         resources: Dagster resources that the source asked for, by name.
         pages: What is remembered of the source's listing.
+        live: The newest recorded items of the first keys after a key (by UTF-8 bytes), from the beginning with None; at
+            most so many, and without those that are deleted or gone.
+        log: Where to say what a person should know; shown with the monitor's tick.
         now: The time (UTC).
+        remaining: Returns the seconds in which the next page, or the end, is expected; after that the scan is left
+            behind and the source counts as failed. A bound for the source's own calls.
+        calls: How often the scan asked the outside, by operation; a source counts as it asks: ``calls["list"] += 1``.
     """
 
     position: Any
@@ -64,11 +77,15 @@ class ScanContext:
     settings: "Settings"
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
+    live: Callable[[str | None, int], Sequence[Item]] = field(default=lambda after, limit: ())  # noqa: ARG005
+    log: Log = field(default_factory=lambda: logging.getLogger("sensor_assets"))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    remaining: Callable[[], float] = lambda: MOST_SCAN_SECONDS
+    calls: Counter[str] = field(default_factory=Counter[str])
 
 
 class SourceClient(ABC):
-    """An opened source. Used by one evaluation or one run at a time."""
+    """An opened source. Used by one evaluation or one run at a time, and by a scan in one thread of its own."""
 
     @abstractmethod
     def scan(self, context: ScanContext) -> Iterable[Page]:
@@ -86,8 +103,8 @@ class SourceClient(ABC):
         """Return the rows of the items that still have the recorded version; see `Batch.rows`."""
         raise NotImplementedError
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Close connections; the client is not used any more."""
+    def close(self) -> None:  # noqa: B027 - most clients hold nothing that is to be closed
+        """Close connections; the client may be used again and opens new ones."""
 
     @property
     def readable(self) -> bool:
@@ -111,6 +128,9 @@ class Common:
             them ("now"), or those from a date on: whose partition is not before it, or where the partition is no date,
             that were not modified before it (UTC). All are recorded, so that a backfill finds them, and whatever
             changes later is processed. It is looked at once: changing it later changes nothing.
+        patience: Seconds that a scan may take to show its first page, and each further one, before the source counts as
+            failed; at most 25. Unless told it depends on the time between two ticks: 12 s with every 30 s. A tick waits
+            for its slowest source, so one that needs longer than its neighbours' intervals wants a `SourceGroup`.
         description: Shown in the UI.
         key_prefix: Prefix of the source's node in the asset graph; unless told, that of the asset which follows it.
         group_name: Group of the source's node.
@@ -120,21 +140,28 @@ class Common:
     every: Duration = 30.0
     stale_after: timedelta | float = timedelta(hours=1)
     start_from: Start | str = "all"
+    patience: timedelta | float | None = None
     description: str | None = None
     key_prefix: str | Sequence[str] | None = None
     group_name: str = "sources"
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-class CommonOptions(TypedDict, total=False):
-    """The fields of `Common` as keyword arguments, so that a type checker knows them."""
+class CommonOptionsButMetadata(TypedDict, total=False):
+    """The fields of `Common` as keyword arguments, for a source whose own ``metadata`` is something else."""
 
     every: Duration
     stale_after: timedelta | float
     start_from: Start | str
+    patience: timedelta | float | None
     description: str | None
     key_prefix: str | Sequence[str] | None
     group_name: str
+
+
+class CommonOptions(CommonOptionsButMetadata, total=False):
+    """The fields of `Common` as keyword arguments, so that a type checker knows them."""
+
     metadata: Mapping[str, Any]
 
 
@@ -146,13 +173,24 @@ class Source(ABC):
     def __init__(self, name: str, **common: Unpack[CommonOptions]) -> None:
         if not name.isidentifier():
             raise DefinitionError(f"source '{name}': a name has letters, digits and underscores, as in flight_files")
-        if unknown := sorted(set(common) - set(CommonOptions.__annotations__)):
+        if unknown := sorted(set(common) - {field.name for field in fields(Common)}):
             raise DefinitionError(
                 f"source '{name}': there is no argument {', '.join(unknown)}; see {type(self).__name__}"
             )
         self.name = name
         self.common = Common(**common)
         self.start_from: Start = parse_start(self.common.start_from, f"source '{name}'")
+        patience = self.patience
+        if patience is not None and not 0 < patience <= MOST_PATIENCE:
+            raise DefinitionError(
+                f"source '{name}': patience must be more than 0 and at most {MOST_PATIENCE:.0f} seconds, "
+                f"not {patience}: the daemon gives up on a tick after 60 s"
+            )
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that a scan may take to answer, if the source says so."""
+        return None if self.common.patience is None else seconds(self.common.patience)
 
     @property
     def required_resource_keys(self) -> frozenset[str]:
@@ -214,14 +252,3 @@ def place_all(
         return (), {}
     partitions, misfits = template.match_all(keys)
     return partitions, {number: place(keys[number], template)[1] for number in misfits}
-
-
-def pages(items: Iterable[Item], size: int = 1000) -> Iterator[Page]:
-    """Cut a stream of items into pages."""
-    page: list[Item] = []
-    for item in items:
-        page.append(item)
-        if len(page) == size:
-            yield Page(items=page)
-            page = []
-    yield Page(items=page)

@@ -3,13 +3,15 @@
 So a parameter that a source gains is known to YAML without a second declaration that could drift.
 """
 
+import builtins
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from datetime import timedelta
 from functools import cache
 from inspect import Parameter, getdoc, signature
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import dagster as dg
@@ -18,6 +20,23 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from sensor_assets._sources.base import Common
 
 _ENTRY = re.compile(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
+
+
+class _Unwritable:
+    """Stands for a type that is imported for type checkers alone, and that YAML could not write anyway."""
+
+    def __class_getitem__(cls, _: Any) -> "type[_Unwritable]":
+        return cls
+
+
+class _Names(dict[str, Any]):
+    """The names of a module, and for any other a type that YAML cannot write."""
+
+    def __init__(self, module: ModuleType) -> None:
+        super().__init__({**vars(builtins), **vars(module)})
+
+    def __missing__(self, name: str) -> Any:
+        return _Unwritable
 
 
 class _Closed(dg.Model):
@@ -37,8 +56,10 @@ def values(kind: type) -> type[BaseModel]:
 
 
 def is_function(kind: type, parameter: str) -> bool:
-    """Tell whether a parameter is a function, which YAML names by import path."""
-    return _is_callable(_parameters(kind)[parameter][0])
+    """Tell whether a parameter is a function, which YAML names by import path; where a text will do it writes that."""
+    annotation = _parameters(kind)[parameter][0]
+    choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return any(_is_callable(each) for each in choices) and str not in choices
 
 
 def _model(kind: type, suffix: str, translate: Callable[[Any], Any]) -> type[BaseModel]:
@@ -58,13 +79,14 @@ def _takes_common(kind: type) -> bool:
 
 def _parameters(kind: type) -> dict[str, tuple[Any, Any]]:
     """Return type and default by name of what a class takes, for a source with what every source takes."""
-    hints = get_type_hints(kind if is_dataclass(kind) else kind.__init__)
+    hints = get_type_hints(kind if is_dataclass(kind) else kind.__init__, localns=_Names(sys.modules[kind.__module__]))
     own = {
         name: (hints[name], parameter.default)
         for name, parameter in signature(kind).parameters.items()
         if parameter.kind is not Parameter.VAR_KEYWORD
     }
-    return own | (_parameters(Common) if _takes_common(kind) else {})
+    common = _parameters(Common) if _takes_common(kind) else {}
+    return {**own, **{name: found for name, found in common.items() if name not in own}}
 
 
 def _descriptions(kind: type) -> dict[str, str]:
@@ -75,7 +97,7 @@ def _descriptions(kind: type) -> dict[str, str]:
 
 
 def _is_callable(annotation: Any) -> bool:
-    return get_origin(annotation) is Callable
+    return get_origin(annotation) is Callable  # a type alias of one is the same
 
 
 def _plain(annotation: Any) -> Any:
@@ -84,7 +106,8 @@ def _plain(annotation: Any) -> Any:
     if _is_callable(annotation):
         return str
     if origin in (Union, UnionType):
-        return Union[tuple(_plain(each) for each in arguments if each is not timedelta)]  # noqa: UP007 - made of a list
+        kept = [_plain(each) for each in arguments if each not in (timedelta, _Unwritable)]
+        return Union[tuple(kept)]  # noqa: UP007 - made of a list
     if origin in (list, tuple, Sequence):
         return list[_plain(arguments[0])]
     if origin in (dict, Mapping):

@@ -40,6 +40,15 @@ _KINDS = {
         url: https://example.com/$name.json # "{a_setting}" is filled from the location's settings
 """,
     ),
+    "queue": _Kind(
+        imports="QueueSource, SensorAsset",
+        python='QueueSource("${name}_messages", queue="$name")',
+        yaml="""\
+    - queue:
+        name: ${name}_messages
+        queue: $name # name or URL of an SQS queue; "{a_setting}" is filled from the location's settings
+""",
+    ),
     "table": _Kind(
         imports="SensorAsset, TableSource",
         python='TableSource("${name}_rows", url="{ledger_url}", table="$name", key="id", version="changed", lag=60)',
@@ -109,8 +118,8 @@ def $name(context: dg.AssetExecutionContext, batch: Batch) -> dg.MaterializeResu
 class ScaffoldOptions(BaseModel):
     """Options of `dg scaffold`."""
 
-    source: Literal["objects", "http", "table"] = Field(
-        default="objects", description="What the asset follows: objects (a bucket, a directory), http or table."
+    source: Literal["objects", "http", "queue", "table"] = Field(
+        default="objects", description="What the asset follows: objects (a bucket, a directory), http, queue or table."
     )
 
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 KINDS: Mapping[str, tuple[str, str]] = {
     "objects": ("sensor_assets._sources.objects", "ObjectSource"),
     "http": ("sensor_assets._sources.http", "HttpSource"),
+    "queue": ("sensor_assets._sources.queue", "QueueSource"),
     "table": ("sensor_assets._sources.table", "TableSource"),
 }
 PYTHON = "python"

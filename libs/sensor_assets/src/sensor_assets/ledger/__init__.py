@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sensor_assets.ledger._api import Emission, Following, Ledger, Scan, ScanSupersededError
+from sensor_assets.ledger._api import Emission, Following, Ledger, Scan, ScanEnd, ScanSupersededError
 
 if TYPE_CHECKING:
     from sensor_assets.ledger._postgres import PostgresLedger
 
-__all__ = ["Emission", "Following", "Ledger", "PostgresLedger", "Scan", "ScanSupersededError", "migrate"]
+__all__ = ["Emission", "Following", "Ledger", "PostgresLedger", "Scan", "ScanEnd", "ScanSupersededError", "migrate"]
 
 
 def __getattr__(name: str) -> Any:

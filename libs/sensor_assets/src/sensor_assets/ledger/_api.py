@@ -12,7 +12,7 @@ from sensor_assets._pages import PageMap
 from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._start import Start
-from sensor_assets._state import BatchRecord, ConsumerState, Decision, SourceState
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision, SourceState
 from sensor_assets.errors import LedgerError
 
 
@@ -26,6 +26,24 @@ class Scan:
 
     source: SourceState
     number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanEnd:
+    """How a scan ended.
+
+    Args:
+        scan: The scan.
+        due_at: When the source is due again (UTC).
+        error: Why it failed.
+        listed: Whether scans have now shown all that the source holds, so that consumers that do not start with all of
+            it can begin.
+    """
+
+    scan: Scan
+    due_at: datetime
+    error: str | None = None
+    listed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +63,7 @@ class Following:
     Args:
         name: The consumer.
         sources: Ids of the sources.
-        limit: The most arrivals of a log that one decision may see.
+        limit: The most arrivals of a log, and of what is parked, that one decision may see.
         max_in_flight: The most batches that may be launched and unfinished; with so many, no arrivals are read.
         starts: Where in the history of a source it starts, unless with all of it.
     """
@@ -57,7 +75,8 @@ class Following:
     starts: Mapping[int, Start] = field(default_factory=dict[int, Start])
 
 
-Decide = Callable[[str, ConsumerState], Decision | None]
+# A decision that needs to know more asks, and is made again with the answer in the state; None when it cannot be made.
+Decide = Callable[[str, ConsumerState], Decision | Ask | None]
 Rejection = tuple[Item, str]
 
 
@@ -72,8 +91,24 @@ class Ledger(Protocol):
         """Begin a scan; every scan of the source that began earlier loses its right to record."""
         ...
 
+    def begin_scans(self, sources: Sequence[SourceState]) -> list[Scan]:
+        """Begin a scan of each source, in one statement."""
+        ...
+
+    def news(self, pages: Sequence[tuple[Scan, Page]]) -> list[bool]:
+        """Tell of each page whether `record` would find a new item in it, in one statement that writes nothing."""
+        ...
+
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
         """Return the newest recorded version of each key, of all keys without `keys`."""
+        ...
+
+    def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
+        """Return the newest item of each of the first keys after a key, as far as it is not deleted or gone."""
+        ...
+
+    def bodies(self, source: str, messages: Sequence[str]) -> dict[str, bytes]:
+        """Return the kept bodies of a source's messages, by message id."""
         ...
 
     def pages(self, source_id: int) -> PageMap:
@@ -83,6 +118,8 @@ class Ledger(Protocol):
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
         """Record the items whose version differs from the newest recorded one, position and relisting, in one commit.
 
+        In the same commit the bodies of messages are kept; an item of a message that was kept before is left out.
+
         Returns:
             The number of new arrivals.
 
@@ -91,12 +128,20 @@ class Ledger(Protocol):
         """
         ...
 
-    def note_listed(self, scan: Scan, now: datetime) -> None:
-        """Note that scans have shown all that the source holds, so that consumers that do not start with all begin."""
-        ...
-
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
         """Note how the scan ended and when the source is due again."""
+        ...
+
+    def end_scans(self, ends: Sequence[ScanEnd], now: datetime) -> dict[str, SourceState]:
+        """Note how scans ended, in one statement; those that were superseded change nothing.
+
+        Returns:
+            The sources as they are now, by name.
+        """
+        ...
+
+    def retry_sources(self, names: Sequence[str]) -> None:
+        """Let the next tick ask those of the sources that fail, however long they were to be left alone."""
         ...
 
     def emit(self, monitor: str, epoch: int, consumers: Sequence[Following], decide: Decide, now: datetime) -> Emission:

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import psycopg
 from psycopg.rows import DictRow
 
-from sensor_assets._state import Arrival, BatchRecord, ConsumerState, Decision
-from sensor_assets.ledger import _rows, _sql
+from sensor_assets._state import Arrival, Ask, BatchRecord, ConsumerState, Decision, Log
+from sensor_assets.ledger import _parking, _rows, _sql
 from sensor_assets.ledger._api import Decide, Following
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -28,16 +28,20 @@ def decide_all(
     """Let every consumer decide and write what it decided; the caller's transaction makes it one step."""
     emitted: list[BatchRecord] = []
     held: dict[str, str] = {}
+    wanting = {row["consumer"] for row in positions if row["behind"]}
+    wanting |= {batch.consumer for batch in unfinished if batch.state == "waiting"}
     for consumer in consumers:
+        wanting.discard(consumer.name)
         mine = tuple(batch for batch in unfinished if batch.consumer == consumer.name)
-        behind = [row for row in positions if row["consumer"] == consumer.name and row["behind"]]
-        pending, more = ((), False) if _is_full(consumer, mine) else _pending(connection, consumer, behind)
-        decision = decide(consumer.name, ConsumerState(pending=pending, more=more, open=mine))
+        logs = [row for row in positions if row["consumer"] == consumer.name and row["source_id"] in consumer.sources]
+        consumer_id: int = logs[0]["consumer_id"]
+        state = replace(_state(connection, consumer, logs, mine), others=len(wanting))
+        decision = _decision(connection, consumer, consumer_id, decide, state)
         if decision is None:
             continue
         if decision.held is not None:
             held[consumer.name] = decision.held
-        _write(connection, consumer.name, decision, now)
+        _write(connection, consumer.name, consumer_id, decision, now)
         for batch in (*mine, *decision.cut):
             if batch.id in decision.emit:
                 launched = replace(batch, state="emitted", attempt=batch.attempt + 1, epoch=epoch)
@@ -47,11 +51,54 @@ def decide_all(
     return emitted, held
 
 
-def _write(connection: Connection, consumer: str, decision: Decision, now: datetime) -> None:
+def _state(
+    connection: Connection, consumer: Following, logs: Sequence[DictRow], unfinished: tuple[BatchRecord, ...]
+) -> ConsumerState:
+    """Return what a consumer has to decide about; without what waits, when nothing of it could be launched."""
+    known = {row["source_id"]: _log(row) for row in logs}
+    if _is_full(consumer, unfinished):
+        return ConsumerState(open=unfinished, logs=known)
+    pending, more = _pending(connection, consumer, [row for row in logs if row["behind"]])
+    waiting, more_waiting = {}, False
+    if logs[0]["parked"]:
+        waiting, more_waiting = _parking.waiting(connection, logs[0]["consumer_id"], logs[0]["looked"])
+    return ConsumerState(
+        pending=pending, more=more, open=unfinished, logs=known, waiting=waiting, more_waiting=more_waiting
+    )
+
+
+def _log(row: DictRow) -> Log:
+    # Who has not begun in a log has not seen anything of it.
+    begun = row["arrival"] is not None
+    return Log(
+        source=row["source"], position=row["arrival"] or 0, released=row["released"], end=row["last"] if begun else 0
+    )
+
+
+def _decision(
+    connection: Connection, consumer: Following, consumer_id: int, decide: Decide, state: ConsumerState
+) -> Decision | None:
+    """Let a consumer decide, and answer what it has to know for that."""
+    while isinstance(answer := decide(consumer.name, state), Ask):
+        if answer.shown is not None:
+            state = replace(state, shown=_parking.shown(connection, consumer.sources, answer.shown))
+        if answer.parked is not None:
+            arrivals, more = _parking.parked(connection, consumer_id, consumer.sources, answer.parked, consumer.limit)
+            state = replace(state, parked=arrivals, more_parked=more)
+    return answer
+
+
+def _write(connection: Connection, consumer: str, consumer_id: int, decision: Decision, now: datetime) -> None:
     for misfit in decision.misfits:
         quarantine(connection, consumer, misfit.source_id, misfit.arrival, misfit.reason, None, now)
     for source, arrival in decision.positions.items():
         connection.execute(_sql.ADVANCE, {"consumer": consumer, "source": source, "arrival": arrival})
+    for source, arrival in decision.released.items():
+        connection.execute(_sql.RELEASE, {"consumer": consumer_id, "source": source, "arrival": arrival})
+    if decision.unpark:
+        _parking.unpark(connection, consumer_id, decision.unpark)
+    if decision.park:
+        _parking.park(connection, consumer_id, decision.park)
     for batch in decision.cut:
         insert(connection, batch, now)
 
@@ -68,8 +115,6 @@ def _pending(
     more = False
     for position in behind:
         source = position["source_id"]
-        if source not in consumer.sources:
-            continue
         asked = {**position, "source": source, "limit": consumer.limit + 1}
         rows = connection.execute(_sql.PENDING, asked, binary=True).fetchall()
         if not rows:
@@ -96,6 +141,7 @@ def insert(connection: Connection, batch: BatchRecord, now: datetime) -> None:
             "replaces": list(batch.replaces),
             "items": batch.items,
             "bytes": batch.bytes,
+            "reason": batch.reason,
             "now": now,
         },
     )

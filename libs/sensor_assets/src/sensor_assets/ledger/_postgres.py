@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date, datetime
 from threading import Lock
 from typing import Any, LiteralString, TypeAlias
@@ -19,8 +18,8 @@ from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _pages, _recording, _rows, _sql, _version
-from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
+from sensor_assets.ledger import _emission, _messages, _pages, _recording, _rows, _scans, _sql, _version
+from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanEnd, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -29,6 +28,7 @@ Connection: TypeAlias = psycopg.Connection[DictRow]
 _alive: Any = ConnectionPool.check_connection
 
 _NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+_REFUSED = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege)
 
 
 class PostgresLedger:
@@ -77,12 +77,12 @@ class PostgresLedger:
         """Run a block in one transaction, on a connection of the pool.
 
         Raises:
-            LedgerError: The database is away or not migrated.
+            LedgerError: The database is away, full, read-only, not this role's, or not migrated.
         """
         try:
             with self._opened().connection() as connection, connection.transaction():
                 yield connection
-        except (psycopg.OperationalError, *_NOT_MIGRATED) as error:
+        except (psycopg.OperationalError, *_REFUSED, *_NOT_MIGRATED) as error:
             raise LedgerError(self._explain(error)) from error
 
     def _explain(self, error: Exception) -> str:
@@ -92,7 +92,10 @@ class PostgresLedger:
             )
         where = conninfo_to_dict(self._url)
         where.pop("password", None)
-        return f"the ledger's database cannot be reached ({make_conninfo('', **where)}): {error}"
+        # Where the server answered there is a code; the class 57 says that it is going down or coming up.
+        code = getattr(error, "sqlstate", None)
+        happened = "cannot be reached" if code is None or code.startswith("57") else "cannot be used"
+        return f"the ledger's database {happened} ({make_conninfo('', **where)}): {str(error).strip()}"
 
     def close(self) -> None:
         if self._pool is not None:
@@ -107,9 +110,11 @@ class PostgresLedger:
         return found
 
     def begin_scan(self, source: SourceState) -> Scan:
+        return self.begin_scans([source])[0]
+
+    def begin_scans(self, sources: Sequence[SourceState]) -> list[Scan]:
         with self.transaction() as connection:
-            row = _one(connection, _sql.BEGIN_SCAN, source=source.id)
-        return Scan(source=replace(source, position=row["position"]), number=row["scans"])
+            return _scans.begin(connection, sources)
 
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
         with self.transaction() as connection:
@@ -117,6 +122,15 @@ class PostgresLedger:
                 return _recording.of_keys(connection, source_id, keys)
             rows = connection.execute(_sql.KNOWN, {"source": source_id}, binary=True)
             return {row["key"]: _version.decode(row["version"]) for row in rows}
+
+    def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
+        with self.transaction() as connection:
+            asked = {"source": source_id, "after": after, "limit": limit}
+            return [_rows.item(row) for row in connection.execute(_sql.LIVE, asked)]
+
+    def bodies(self, source: str, messages: Sequence[str]) -> dict[str, bytes]:
+        with self.transaction() as connection:
+            return _messages.bodies(connection, source, messages)
 
     def pages(self, source_id: int) -> "PostgresPageMap":
         return PostgresPageMap(self, source_id)
@@ -129,6 +143,7 @@ class PostgresLedger:
             row = connection.execute(_sql.LOCK_SCAN, asked).fetchone()
             if row is None:
                 raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
+            items = _messages.keep(connection, source_id, items, page.bodies, now)
             if page.relisting is not None:
                 _pages.replace(connection, source_id, page.relisting)
             new = _recording.new(connection, source_id, items)
@@ -140,19 +155,26 @@ class PostgresLedger:
                 _recording.append(connection, source_id, row["arrivals"], new, now)
         return len(new)
 
-    def note_listed(self, scan: Scan, now: datetime) -> None:
+    def news(self, pages: Sequence[tuple[Scan, Page]]) -> list[bool]:
         with self.transaction() as connection:
-            connection.execute(_sql.NOTE_LISTED, {"source": scan.source.id, "number": scan.number, "now": now})
-            connection.execute(_sql.BEGIN_POSITIONS, {"sources": [scan.source.id]})
+            return _scans.news(connection, pages)
 
     def end_scan(self, scan: Scan, *, now: datetime, due_at: datetime, error: str | None) -> None:
-        values = {"source": scan.source.id, "number": scan.number, "now": now, "due_at": due_at, "error": error}
+        self.end_scans([ScanEnd(scan=scan, due_at=due_at, error=error)], now)
+
+    def end_scans(self, ends: Sequence[ScanEnd], now: datetime) -> dict[str, SourceState]:
         with self.transaction() as connection:
-            connection.execute(_sql.END_SCAN, values)
+            return _scans.end(connection, ends, now)
+
+    def retry_sources(self, names: Sequence[str]) -> None:
+        with self.transaction() as connection:
+            connection.execute(_sql.RETRY_SOURCES, {"names": list(names)})
 
     def emit(self, monitor: str, epoch: int, consumers: Sequence[Following], decide: Decide, now: datetime) -> Emission:
         self._register(monitor, consumers)
         names = [consumer.name for consumer in consumers]
+        if self._idle(monitor, epoch, names):
+            return Emission(epoch=epoch, batches=())
         with self.transaction() as connection:
             current = _one(connection, _sql.LOCK_MONITOR, monitor=monitor)["epoch"]
             positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
@@ -178,6 +200,12 @@ class PostgresLedger:
                 connection.execute(_sql.SET_EPOCH, {"monitor": monitor, "epoch": reached})
                 return Emission(epoch=reached, batches=tuple(emitted), held=held)
             return Emission(epoch=current, batches=(), held=held)
+
+    def _idle(self, monitor: str, epoch: int, consumers: Sequence[str]) -> bool:
+        with self.transaction() as connection:
+            values = {"monitor": monitor, "epoch": epoch, "consumers": list(consumers)}
+            row = connection.execute(_sql.IDLE, values).fetchone()
+        return row is not None and row["idle"]
 
     def _register(self, monitor: str, consumers: Sequence[Following]) -> None:
         pairs = {(consumer.name, source) for consumer in consumers for source in consumer.sources}
@@ -326,5 +354,5 @@ def _sources(connection: Connection, names: Sequence[str]) -> dict[str, SourceSt
 def _one(connection: Connection, statement: LiteralString, **values: Any) -> DictRow:
     row = connection.execute(statement, values).fetchone()
     if row is None:
-        raise LedgerError("the ledger lost a row that it needs; was it restored from a backup while in use?")
+        raise LedgerError(_scans.LOST_ROW)
     return row

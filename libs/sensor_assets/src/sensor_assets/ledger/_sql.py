@@ -5,12 +5,15 @@ insert into source (name) select unnest(%(names)s::text[]) on conflict (name) do
 """
 
 SOURCES = """
-select id, name, arrivals, position, failures, failing_since, error, scanned_at, due_at, listed_at
+select id, name, arrivals, gone, position, failures, failing_since, error, scanned_at, due_at, listed_at
 from source where name = any(%(names)s)
 """
 
-BEGIN_SCAN = """
-update source set scans = scans + 1 where id = %(source)s returning scans, position
+# Rows are locked in the order of their ids, so that two evaluations at once do not wait for each other.
+BEGIN_SCANS = """
+with begun as (select id from source where id = any(%(sources)s) order by id for update)
+update source s set scans = s.scans + 1 from begun where s.id = begun.id
+returning s.id, s.scans, s.position, s.arrivals, s.gone
 """
 
 # The newest version of each key; none for one that was gone when a run looked for it.
@@ -27,6 +30,47 @@ cross join lateral (
     select i.version, i.arrival from item i where i.source_id = %(source)s and i.key = asked.key collate "C"
     order by i.arrival desc limit 1) newest
 where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = newest.arrival)
+"""
+
+# Whether an item says that the thing is no longer there. The case keeps all others from being read as JSON.
+_DELETED = """
+case when i.metadata like '%%sensor_assets/deleted%%'
+     then coalesce((i.metadata::jsonb ->> 'sensor_assets/deleted')::boolean, false) else false end
+"""
+
+# The same for keys of several sources, asked as [number of the page, source, key].
+KNOWN_OF_PAGES = """
+select (asked.part ->> 0)::int, asked.part ->> 2, newest.version
+from json_array_elements(%(asked)s::json) as asked (part)
+cross join lateral (
+    select i.version, i.arrival from item i
+    where i.source_id = (asked.part ->> 1)::int and i.key = (asked.part ->> 2) collate "C"
+    order by i.arrival desc limit 1) newest
+where not exists (
+    select 1 from gone g where g.source_id = (asked.part ->> 1)::int and g.arrival = newest.arrival)
+"""
+
+# The newest of each key, in order of key. The comparison is one that the index item_newest answers.
+LIVE = f"""
+select i.*, (select name from source where id = %(source)s) as source from (
+    select distinct on (key) source_id, arrival, key, version, size, modified, partition, metadata from item
+    where source_id = %(source)s and key > coalesce(%(after)s::text, '') collate "C"
+    order by key, arrival desc
+) i
+where not {_DELETED}
+  and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
+order by i.key limit %(limit)s
+"""  # noqa: S608
+
+KEEP_MESSAGES = """
+insert into message (source_id, id, body, received_at)
+select %(source)s, id, body, %(now)s from unnest(%(ids)s::text[], %(bodies)s::bytea[]) as t (id, body)
+on conflict do nothing returning id
+"""
+
+MESSAGES = """
+select m.id, m.body from message m join source s on s.id = m.source_id
+where s.name = %(source)s and m.id = any(%(ids)s)
 """
 
 # Newest first within a key; a version that is gone counts as none.
@@ -69,13 +113,28 @@ where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::t
 order by last limit %(limit)s
 """
 
-END_SCAN = """
-update source set
-    scanned_at = case when %(error)s::text is null then %(now)s else scanned_at end,
-    failures = case when %(error)s::text is null then 0 else failures + 1 end,
-    failing_since = case when %(error)s::text is null then null else coalesce(failing_since, %(now)s) end,
-    error = %(error)s, due_at = %(due_at)s
-where id = %(source)s and scans = %(number)s
+END_SCANS = """
+with ended as (
+    select * from unnest(%(sources)s::int[], %(numbers)s::bigint[], %(dues)s::timestamptz[], %(errors)s::text[],
+                         %(listed)s::bool[])
+             as t (id, number, due_at, error, listed)
+), newest as (
+    select s.id from source s join ended e on e.id = s.id and e.number = s.scans order by s.id for update of s
+)
+update source s set
+    scanned_at = case when e.error is null then %(now)s else s.scanned_at end,
+    failures = case when e.error is null then 0 else s.failures + 1 end,
+    failing_since = case when e.error is null then null else coalesce(s.failing_since, %(now)s) end,
+    error = e.error, due_at = e.due_at,
+    listed_at = case when e.listed then coalesce(s.listed_at, %(now)s) else s.listed_at end
+from ended e join newest n on n.id = e.id
+where s.id = e.id and s.scans = e.number
+returning s.id, s.name, s.arrivals, s.gone, s.position, s.failures, s.failing_since, s.error, s.scanned_at, s.due_at,
+          s.listed_at
+"""
+
+RETRY_SOURCES = """
+update source set due_at = null where name = any(%(names)s) and failures > 0
 """
 
 REGISTER_CONSUMERS = """
@@ -88,10 +147,6 @@ have as (select id, name from made union select c.id, c.name from consumer c joi
 insert into consumer_position (consumer_id, source_id, arrival, start_from)
 select h.id, a.source_id, case when a.history then 0 end, a.start_from
 from asked a join have h on h.name = a.name on conflict do nothing
-"""
-
-NOTE_LISTED = """
-update source set listed_at = %(now)s where id = %(source)s and scans = %(number)s and listed_at is null
 """
 
 # Whether an item lies before the day from which a consumer starts: its partition does, where that is a date; else it
@@ -118,6 +173,20 @@ where s.id = any(%(sources)s) and s.listed_at is not null
 
 REGISTER_MONITOR = """
 insert into monitor (name) values (%(monitor)s) on conflict do nothing
+"""
+
+# Whether there is anything to decide or to repeat. What is in flight needs no decision.
+IDLE = """
+select not exists (
+    select 1 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
+    where c.name = any(%(consumers)s)
+      and (s.arrivals > p.arrival or (p.arrival is null and s.listed_at is not null))
+) and not exists (
+    select 1 from batch b join consumer c on c.id = b.consumer_id
+    where c.name = any(%(consumers)s) and b.state = 'waiting'
+) and not exists (
+    select 1 from parked k join consumer c on c.id = k.consumer_id where c.name = any(%(consumers)s)
+) as idle from monitor where name = %(monitor)s and epoch = %(epoch)s
 """
 
 LOCK_MONITOR = """
@@ -147,8 +216,10 @@ where b.id = %(batch)s order by l.source_id
 
 # The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
 LOCK_POSITIONS = """
-select c.name as consumer, p.source_id, p.arrival, s.arrivals > p.arrival as behind, s.arrivals as last,
-       p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins
+select c.name as consumer, c.id as consumer_id, c.looked, p.source_id, p.arrival, p.released, s.name as source,
+       s.arrivals > p.arrival as behind, s.arrivals as last,
+       p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins,
+       exists (select 1 from parked k where k.consumer_id = p.consumer_id) as parked
 from consumer_position p join consumer c on c.id = p.consumer_id join source s on s.id = p.source_id
 where c.name = any(%(consumers)s) order by p.consumer_id, p.source_id for update of p
 """
@@ -165,8 +236,9 @@ order by i.arrival limit %(limit)s
 
 INSERT_BATCH = """
 insert into batch
-    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at)
-select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s
+    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at, reason, finished_at)
+select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s,
+       %(reason)s, case when %(state)s = 'skipped' then %(now)s end
 from consumer c where c.name = %(consumer)s
 """
 
@@ -191,6 +263,10 @@ update consumer_position p set
 from consumer c
 where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
 """  # noqa: S608
+
+RELEASE = """
+update consumer_position set released = %(arrival)s where consumer_id = %(consumer)s and source_id = %(source)s
+"""
 
 QUARANTINE = """
 insert into quarantine (source_id, arrival, consumer_id, reason, batch_id, since)
@@ -231,18 +307,16 @@ where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arriva
 order by i.source_id, i.arrival
 """  # noqa: S608
 
+# A key belongs where its newest version does: one that moved to another partition is left out of the one that it left.
 # A batch that failed, or is half of one, may hold the item that is to blame: its items are left out of what others
 # rebuild until it is done, so that they do not fail with it.
 NEWEST_ITEMS = f"""
-select * from (
-    select distinct on (i.source_id, i.key) i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition,
-           i.metadata, s.name as source
-    from item i join source s on s.id = i.source_id
-    where i.source_id = any(%(sources)s)
-      and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
-           or (%(stop)s::text is null and i.partition = %(start)s))
-    order by i.source_id, i.key, i.arrival desc
-) i where {_NOT_QUARANTINED}
+{_ITEM}
+where i.source_id = any(%(sources)s)
+  and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
+       or (%(stop)s::text is null and i.partition = %(start)s))
+  and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+  and {_NOT_QUARANTINED} and not {_DELETED}
   and (%(route)s::text is null or exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
       where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id
@@ -264,7 +338,11 @@ where id = %(batch)s and state in ('waiting', 'emitted')
 """
 
 GONE = """
-insert into gone (source_id, arrival, noticed_at) values (%(source)s, %(arrival)s, %(now)s) on conflict do nothing
+with noticed as (
+    insert into gone (source_id, arrival, noticed_at) values (%(source)s, %(arrival)s, %(now)s) on conflict do nothing
+    returning source_id
+)
+update source s set gone = s.gone + 1 from noticed n where s.id = n.source_id
 """
 
 LOCK_PARTITION = "select pg_advisory_lock(hashtextextended(current_schema() || '/' || %(name)s, 0))"

@@ -48,27 +48,28 @@ def _plain_texts(texts: Collection[str], limit: int) -> bool:
         return False
     if joined.isascii():
         return max(map(len, texts), default=0) <= limit
-    return all(_legible(text, limit) == text for text in texts)
+    return all(legible(text, limit) == text for text in texts)
 
 
 def _plain_metadata(metadata: Mapping[str, Any]) -> bool:
     text = metadata_text(metadata)
-    return _legible(text, len(text) * 4) == text and r"\u0000" not in text
+    return legible(text, len(text) * 4) == text and r"\u0000" not in text
 
 
 def _storable(item: Item) -> Item:
-    key, version = _legible(item.key, MAX_KEY_BYTES), _legible(item.version, MAX_VERSION_BYTES)
-    partition = None if item.partition is None else _legible(item.partition, MAX_KEY_BYTES)
+    key, version = legible(item.key, MAX_KEY_BYTES), legible(item.version, MAX_VERSION_BYTES)
+    partition = None if item.partition is None else legible(item.partition, MAX_KEY_BYTES)
     same = (key, version, partition) == (item.key, item.version, item.partition)
     if same and _plain_metadata(item.metadata):
         return item
     reason = (
         f"key, version, partition or metadata of {item.key[:200]!r} cannot be stored: NUL, broken Unicode, or too long"
     )
-    return replace(item, key=key, version=version, partition=None, metadata={UNMATCHED: _legible(reason, 2000)})
+    return replace(item, key=key, version=version, partition=None, metadata={UNMATCHED: legible(reason, 2000)})
 
 
-def _legible(text: str, limit: int) -> str:
+def legible(text: str, limit: int) -> str:
+    """Return a text that Postgres can store, cut to so many bytes."""
     encoded = text.replace("\0", r"\x00").encode("utf-8", "backslashreplace")
     return encoded[:limit].decode("utf-8", "ignore")
 

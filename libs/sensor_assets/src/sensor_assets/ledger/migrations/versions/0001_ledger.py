@@ -13,6 +13,7 @@ create table source (
     name text not null unique,
     arrivals bigint not null default 0,
     scans bigint not null default 0,
+    gone bigint not null default 0,
     position jsonb,
     failures integer not null default 0,
     failing_since timestamptz,
@@ -25,6 +26,8 @@ comment on column source.arrivals is
     'The last arrival number given; grows only under this row''s lock, so commit order is arrival order';
 comment on column source.scans is 'Number of scans begun; only the newest may record';
 comment on column source.listed_at is 'When scans had shown all that the source held for the first time';
+comment on column source.gone is
+    'Number of arrivals noticed gone; while this and arrivals stand still, a page without news stays without';
 
 -- Eight bytes a row are eight megabytes a million items, so: wide columns first; no null in the item of an object
 -- store, because one null lengthens the row by eight bytes; full pages in the indexes that only grow at their ends; the
@@ -49,8 +52,11 @@ create index item_partition on item (source_id, partition) with (fillfactor = 10
 
 create table consumer (
     id integer generated always as identity primary key,
-    name text not null unique
+    name text not null unique,
+    looked text collate "C"
 );
+comment on column consumer.looked is
+    'The last partition that a decision looked at, when more wait than it looks at; the next one goes on after it';
 
 create table consumer_position (
     consumer_id integer not null references consumer,
@@ -59,14 +65,30 @@ create table consumer_position (
     start_from text collate "C",
     history bigint,
     before_start bigint not null default 0,
+    released bigint not null default 0,
     primary key (consumer_id, source_id)
 );
 comment on column consumer_position.arrival is
-    'The last arrival that is in a batch or set aside; null until the source was listed and the consumer can begin';
+    'The last arrival in a batch, parked or set aside; null until the source was listed and the consumer can begin';
 comment on column consumer_position.start_from is 'The date at which the consumer starts in the history, or null';
 comment on column consumer_position.history is 'The last arrival that was there when the consumer began';
 comment on column consumer_position.before_start is
     'How many arrivals up to the position were there when the consumer began and lie before its start';
+comment on column consumer_position.released is
+    'The last arrival that may be processed without waiting for the consumer''s other sources';
+
+create table parked (
+    consumer_id integer not null references consumer,
+    source_id integer not null,
+    arrival bigint not null,
+    partition text collate "C" not null,
+    seen_at timestamptz not null,
+    primary key (consumer_id, source_id, arrival)
+);
+create index parked_partition on parked (consumer_id, partition, seen_at);
+comment on table parked is
+    'Arrivals that a consumer''s position has passed and that wait: for a partition, for another source, for a route';
+comment on column parked.partition is 'As in item; empty for an item without one';
 
 create table monitor (
     name text primary key,
@@ -77,7 +99,7 @@ create table batch (
     id uuid primary key,
     sequence bigint generated always as identity,
     consumer_id integer not null references consumer,
-    state text not null check (state in ('waiting', 'emitted', 'done', 'split', 'quarantined')),
+    state text not null check (state in ('waiting', 'emitted', 'done', 'split', 'quarantined', 'skipped')),
     route text,
     partitions text[] not null,
     replaces uuid[] not null default '{}',
@@ -93,11 +115,13 @@ create table batch (
     created_at timestamptz not null,
     finished_at timestamptz,
     run_id text,
-    error text
+    error text,
+    reason text
 );
 create index batch_open on batch (consumer_id, sequence) where state in ('waiting', 'emitted');
 create index batch_finished on batch (consumer_id, finished_at) where state = 'done';
 
+comment on column batch.reason is 'Why the batch was skipped';
 comment on column batch.replaces is 'The batches that were halved on the way to this one, the first of them first';
 
 create table slice (
@@ -120,6 +144,16 @@ create table listing_page (
 );
 comment on table listing_page is
     'The page map: what the store answered for the keys after the previous page''s last key up to this page''s';
+
+create table message (
+    source_id integer not null,
+    received_at timestamptz not null,
+    id text collate "C" not null,
+    body bytea not null,
+    primary key (source_id, id)
+);
+comment on table message is
+    'Bodies of messages that their queue has forgotten; an item names its message in its metadata';
 
 create table gone (
     source_id integer not null,
@@ -164,13 +198,15 @@ with open_slices as (
     select q.consumer_id, q.source_id, count(*) as quarantined
     from quarantine q join consumer_position p on (p.consumer_id, p.source_id) = (q.consumer_id, q.source_id)
     where q.released_at is null and q.arrival <= p.arrival group by q.consumer_id, q.source_id
+), waiting as (
+    select consumer_id, source_id, count(*) as items, min(seen_at) as oldest from parked group by consumer_id, source_id
 ), counted as (
     select s.name as source, c.name as consumer, s.arrivals as seen,
            greatest(s.arrivals - at.arrival, 0) as behind, at.arrival - at.before_start as taken, at.before_start,
-           coalesce(b.queued, 0) as queued, coalesce(b.in_flight, 0) as in_flight,
+           coalesce(b.queued, 0) + coalesce(w.items, 0) as queued, coalesce(b.in_flight, 0) as in_flight,
            coalesce(a.quarantined, 0) - coalesce(b.quarantined, 0) as quarantined,
-           least(b.oldest, (select i.seen_at from item i
-                            where i.source_id = s.id and i.arrival = at.arrival + 1)) as oldest,
+           least(b.oldest, w.oldest, (select i.seen_at from item i
+                                      where i.source_id = s.id and i.arrival = at.arrival + 1)) as oldest,
            s.failures = 0 as healthy, s.error
     from consumer_position p join source s on s.id = p.source_id join consumer c on c.id = p.consumer_id
     -- Who has not begun yet, and will begin behind what is there then, waits for none of it.
@@ -179,6 +215,7 @@ with open_slices as (
         select case when begins_behind then s.arrivals else coalesce(p.arrival, 0) end as arrival,
                case when begins_behind then s.arrivals else p.before_start end as before_start) at
     left join in_batches b on (b.consumer_id, b.source_id) = (p.consumer_id, p.source_id)
+    left join waiting w on (w.consumer_id, w.source_id) = (p.consumer_id, p.source_id)
     left join set_aside a on (a.consumer_id, a.source_id) = (p.consumer_id, p.source_id)
 )
 select source, consumer, seen, (behind + queued)::bigint as waiting, in_flight::bigint as in_flight,
