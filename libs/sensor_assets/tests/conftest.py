@@ -14,7 +14,7 @@ from tenancy.local.postgres import Postgres
 SCHEMA = "team_a"
 
 # In an order that foreign keys allow. Deleting is several times faster than truncating tables of a few rows.
-TABLES = ("slice", "quarantine", "batch", "consumer_position", "consumer", "monitor", "item", "source")
+TABLES = ("slice", "quarantine", "batch", "consumer_position", "consumer", "monitor", "item", "message", "source")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from threading import Thread
 from typing import Any
 
@@ -42,14 +43,10 @@ class Scanner:
         self.settings = given or settings()
         self.client = source.open(self.settings)
         self.resources: Mapping[str, Any] = {}
+        self.deadline = inf
 
     def close(self) -> None:
-        """Close the connections of an HTTP client, which a source has no way to close itself."""
-        client: Any = self.client
-        if hasattr(client, "_http"):
-            client._http.close()
-        if hasattr(client, "_engine"):
-            client._engine.dispose()
+        self.client.close()
 
     def scan(self, *, pages: int | None = None) -> int:
         """Scan and record, the whole source or some pages; returns the number of new arrivals."""
@@ -61,6 +58,8 @@ class Scanner:
             settings=self.settings,
             resources=self.resources,
             pages=self.ledger.pages(state.id),
+            live=lambda after, limit: self.ledger.live(state.id, after, limit),
+            deadline=self.deadline,
         )
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):

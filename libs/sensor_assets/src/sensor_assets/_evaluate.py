@@ -151,6 +151,9 @@ class _Evaluation:
             settings=self.runtime.settings,
             resources=resources,
             pages=ledger.pages(state.id),
+            live=lambda after, limit: ledger.live(state.id, after, limit),
+            deadline=deadline,
+            log=self.log,
             now=clock.now(),
         )
         new, error, complete, listed = 0, None, True, True

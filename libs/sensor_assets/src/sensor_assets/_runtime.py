@@ -7,9 +7,11 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 from uuid import uuid4
+from weakref import finalize
 
+from sensor_assets._bodies import Bodies
 from sensor_assets._consumers import Consumer
-from sensor_assets._items import Item
+from sensor_assets._items import MESSAGE, Item
 from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Source, SourceClient
 from sensor_assets.ledger import Ledger
@@ -41,8 +43,15 @@ class Runtime:
 
     @cached_property
     def clients(self) -> Mapping[str, SourceClient]:
-        """The opened sources, by name."""
-        return {name: source.open(self.settings) for name, source in self.sources.items()}
+        """The opened sources, by name; their connections end with this object or with the process."""
+        opened = {name: source.open(self.settings) for name, source in self.sources.items()}
+        finalize(self, _close, list(opened.values()))
+        return opened
+
+    def close(self) -> None:
+        """Close the connections of sources and ledger."""
+        _close(list(self.clients.values()))
+        self.ledger.close()
 
     def new_id(self) -> str:
         """Return an identity for a batch."""
@@ -50,15 +59,24 @@ class Runtime:
 
     def readable(self, items: Sequence[Item]) -> list[Item]:
         """Return the items with their reader attached."""
-        return [self._with_reader(item) for item in items]
+        bodies = Bodies(self.ledger, items)
+        return [self._with_reader(item, bodies) for item in items]
 
-    def _with_reader(self, item: Item) -> Item:
+    def _with_reader(self, item: Item, bodies: Bodies) -> Item:
+        if MESSAGE in item.metadata:
+            return replace(item, reader=bodies.read)
         client = self.clients[item.source]
         return replace(item, reader=client.read) if client.readable else item
 
     def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
-        """Return the rows of items of table sources."""
+        """Return the rows of those items that are rows of a table."""
         found: list[dict[str, Any]] = []
         for name, group in groupby(sorted(items, key=lambda item: item.source), key=lambda item: item.source):
-            found += self.clients[name].rows(list(group))
+            if self.clients[name].tabular:
+                found += self.clients[name].rows(list(group))
         return found
+
+
+def _close(clients: Sequence[SourceClient]) -> None:
+    for client in clients:
+        client.close()

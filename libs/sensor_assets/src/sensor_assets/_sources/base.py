@@ -1,9 +1,11 @@
 """What every source is: a declaration, and the opened client that scans and reads."""
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 from sensor_assets._batching import seconds
@@ -28,6 +30,8 @@ class Page:
         acknowledge: Called once the page is durably recorded, for a queue that forgets what is acknowledged.
         incomplete: Of a scan's last page: the source holds more, which no scan has shown yet. For listings that go on
             in the next scan; see `start_from`.
+        bodies: Bytes that the source is about to forget, by message id, kept in the ledger for `Item.read`. An item
+            names its message in its metadata; one whose message is kept already is not recorded again.
     """
 
     items: Sequence[Item]
@@ -35,6 +39,7 @@ class Page:
     relisting: Relisting | None = None
     acknowledge: Callable[[], None] | None = None
     incomplete: bool = False
+    bodies: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 class NoPages:
@@ -54,6 +59,10 @@ class ScanContext:
         settings: The location's settings.
         resources: Dagster resources that the source asked for, by name.
         pages: What is remembered of the source's listing.
+        live: The newest recorded items of the first keys after a key (by UTF-8 bytes), from the beginning with None; at
+            most so many, and without those that are deleted or gone.
+        deadline: When the scan is to end, as `time.monotonic` counts (seconds).
+        log: Where to say what a person should know; shown with the monitor's tick.
         now: The time (UTC).
     """
 
@@ -62,6 +71,9 @@ class ScanContext:
     settings: Settings
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
+    live: Callable[[str | None, int], Sequence[Item]] = field(default=lambda after, limit: ())  # noqa: ARG005
+    deadline: float = inf
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("sensor_assets"))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -83,6 +95,9 @@ class SourceClient(ABC):
     def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         """Return the rows of the items that still have the recorded version; see `Batch.rows`."""
         raise NotImplementedError
+
+    def close(self) -> None:  # noqa: B027 - most clients hold nothing that is to be closed
+        """Close connections; the client may be used again and opens new ones."""
 
     @property
     def readable(self) -> bool:
@@ -193,14 +208,3 @@ def place_all(
         return (), {}
     partitions, misfits = template.match_all(keys)
     return partitions, {number: place(keys[number], template)[1] for number in misfits}
-
-
-def pages(items: Iterable[Item], size: int = 1000) -> Iterator[Page]:
-    """Cut a stream of items into pages."""
-    page: list[Item] = []
-    for item in items:
-        page.append(item)
-        if len(page) == size:
-            yield Page(items=page)
-            page = []
-    yield Page(items=page)

@@ -1,13 +1,15 @@
 """A function of the user's own that says what is there."""
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, pages
+from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
+from sensor_assets._sources.history import History
 from sensor_assets.errors import DefinitionError, SensorAssetsError, SourceError
 
 Lister = Callable[..., Iterable[Item]]
@@ -21,6 +23,8 @@ class FunctionSource(Source):
     def __init__(self, name: str, function: Lister, **common: Any) -> None:
         super().__init__(name, description=common.pop("description", None) or inspect.getdoc(function), **common)
         self.function = function
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise DefinitionError(f"@source '{name}': the function must not be async; run a loop in it by asyncio.run")
         parameters = list(inspect.signature(function).parameters)
         if not parameters or parameters[0] != "context":
             raise DefinitionError(f"@source '{name}': the function's first parameter must be 'context'")
@@ -48,21 +52,59 @@ class FunctionClient(SourceClient):
         self._source = source
 
     def scan(self, context: ScanContext) -> Iterator[Page]:
-        arguments = {name: context.resources[name] for name in self._source.required_resource_keys}
+        history = History(context)
         try:
-            items = self._source.function(context, **arguments)
-            yield from pages(replace(item, source=self._source.name) for item in items)
-        except SensorAssetsError:
-            raise
+            for item in self._call(context):
+                if (items := history.add(self._checked(item))) is not None:
+                    yield Page(items=items)
         except Exception as error:
+            # What it showed before is there, whatever happened to it afterwards.
+            if items := history.rest():
+                yield Page(items=items)
+            if isinstance(error, SensorAssetsError):
+                raise
             raise SourceError(f"source '{self._source.name}' failed: {type(error).__name__}: {error}") from error
+        if items := history.rest():
+            yield Page(items=items)
+
+    def _call(self, context: ScanContext) -> Iterable[Any]:
+        arguments = {name: context.resources[name] for name in self._source.required_resource_keys}
+        shown: Any = self._source.function(context, **arguments)
+        if not isinstance(shown, Iterable):
+            raise self._wrong(f"returned {type(shown).__name__} instead of items: let it yield each item")
+        return shown
+
+    def _checked(self, item: Any) -> Item:
+        """Return the item as one of this source, after a look at what a ledger could not store."""
+        if not isinstance(item, Item):
+            raise self._wrong(f"yielded {type(item).__name__} {item!r:.100} instead of an Item")
+        for name in ("key", "version"):
+            if not isinstance(text := getattr(item, name), str) or not text:
+                raise self._wrong(f"yielded an item (key {item.key!r:.100}) whose {name} is {text!r}, not a text")
+        if item.partition is not None and not isinstance(item.partition, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise self._wrong(
+                f"yielded an item (key {item.key!r:.100}) whose partition is {item.partition!r}, not a text such as "
+                "'2013-01-01'"
+            )
+        if item.metadata:
+            try:
+                json.dumps(dict(item.metadata), allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise self._wrong(
+                    f"yielded an item (key {item.key!r:.100}) whose metadata is no JSON: {error}"
+                ) from error
+        return replace(item, source=self._source.name)
+
+    def _wrong(self, what: str) -> SourceError:
+        return SourceError(f"source '{self._source.name}': its function {what}")
 
 
 def source(name: str, **common: Any) -> Callable[[Lister], FunctionSource]:
     """Make a source of a function that yields an `Item` for each thing that is there now.
 
     The function takes a `ScanContext` and Dagster resources by name. It may yield everything each time: what is
-    recorded is not recorded again. ``context.known(None)`` tells the recorded versions, so that it can skip work.
+    recorded is not recorded again. Where it tells several versions of a key, the oldest comes first.
+    ``context.known(None)`` tells the recorded versions, so that it can skip work.
 
     Example:
         >>> @source("tickets", every=60)

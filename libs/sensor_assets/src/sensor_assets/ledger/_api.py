@@ -76,12 +76,22 @@ class Ledger(Protocol):
         """Return the newest recorded version of each key, of all keys without `keys`."""
         ...
 
+    def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
+        """Return the newest item of each of the first keys after a key, as far as it is not deleted or gone."""
+        ...
+
+    def bodies(self, source: str, messages: Sequence[str]) -> dict[str, bytes]:
+        """Return the kept bodies of a source's messages, by message id."""
+        ...
+
     def pages(self, source_id: int) -> PageMap:
         """Return what is remembered of a source's listing."""
         ...
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
         """Record the items whose version differs from the newest recorded one, position and relisting, in one commit.
+
+        In the same commit the bodies of messages are kept; an item of a message that was kept before is left out.
 
         Returns:
             The number of new arrivals.

@@ -19,7 +19,7 @@ from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _pages, _recording, _rows, _sql, _version
+from sensor_assets.ledger import _emission, _messages, _pages, _recording, _rows, _sql, _version
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanSupersededError
 from sensor_assets.ledger._storable import storable
 
@@ -118,6 +118,15 @@ class PostgresLedger:
             rows = connection.execute(_sql.KNOWN, {"source": source_id}, binary=True)
             return {row["key"]: _version.decode(row["version"]) for row in rows}
 
+    def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
+        with self.transaction() as connection:
+            asked = {"source": source_id, "after": after, "limit": limit}
+            return [_rows.item(row) for row in connection.execute(_sql.LIVE, asked)]
+
+    def bodies(self, source: str, messages: Sequence[str]) -> dict[str, bytes]:
+        with self.transaction() as connection:
+            return _messages.bodies(connection, source, messages)
+
     def pages(self, source_id: int) -> "PostgresPageMap":
         return PostgresPageMap(self, source_id)
 
@@ -129,6 +138,7 @@ class PostgresLedger:
             row = connection.execute(_sql.LOCK_SCAN, asked).fetchone()
             if row is None:
                 raise ScanSupersededError(f"a newer scan of source '{scan.source.name}' has begun")
+            items = _messages.keep(connection, source_id, items, page.bodies, now)
             if page.relisting is not None:
                 _pages.replace(connection, source_id, page.relisting)
             new = _recording.new(connection, source_id, items)

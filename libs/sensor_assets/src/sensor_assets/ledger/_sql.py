@@ -29,6 +29,35 @@ cross join lateral (
 where not exists (select 1 from gone g where g.source_id = %(source)s and g.arrival = newest.arrival)
 """
 
+# Whether an item says that the thing is no longer there. The case keeps all others from being read as JSON.
+_DELETED = """
+case when i.metadata like '%%sensor_assets/deleted%%'
+     then coalesce((i.metadata::jsonb ->> 'sensor_assets/deleted')::boolean, false) else false end
+"""
+
+# The newest of each key, in order of key. The comparison is one that the index item_newest answers.
+LIVE = f"""
+select i.*, (select name from source where id = %(source)s) as source from (
+    select distinct on (key) source_id, arrival, key, version, size, modified, partition, metadata from item
+    where source_id = %(source)s and key > coalesce(%(after)s::text, '') collate "C"
+    order by key, arrival desc
+) i
+where not {_DELETED}
+  and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
+order by i.key limit %(limit)s
+"""  # noqa: S608
+
+KEEP_MESSAGES = """
+insert into message (source_id, id, body, received_at)
+select %(source)s, id, body, %(now)s from unnest(%(ids)s::text[], %(bodies)s::bytea[]) as t (id, body)
+on conflict do nothing returning id
+"""
+
+MESSAGES = """
+select m.id, m.body from message m join source s on s.id = m.source_id
+where s.name = %(source)s and m.id = any(%(ids)s)
+"""
+
 # Newest first within a key; a version that is gone counts as none.
 KNOWN_BETWEEN = """
 select i.key, case when not exists (
@@ -242,7 +271,7 @@ select * from (
       and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
            or (%(stop)s::text is null and i.partition = %(start)s))
     order by i.source_id, i.key, i.arrival desc
-) i where {_NOT_QUARANTINED}
+) i where {_NOT_QUARANTINED} and not {_DELETED}
   and (%(route)s::text is null or exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
       where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id

@@ -121,6 +121,16 @@ create table listing_page (
 comment on table listing_page is
     'The page map: what the store answered for the keys after the previous page''s last key up to this page''s';
 
+create table message (
+    source_id integer not null,
+    received_at timestamptz not null,
+    id text collate "C" not null,
+    body bytea not null,
+    primary key (source_id, id)
+);
+comment on table message is
+    'Bodies of messages that their queue has forgotten; an item names its message in its metadata';
+
 create table gone (
     source_id integer not null,
     arrival bigint not null,
