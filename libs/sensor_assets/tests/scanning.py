@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from math import inf
 from threading import Thread
 from typing import Any
 
 from sensor_assets import Item, ScanContext, Settings, Source
+from sensor_assets._bodies import Bodies
+from sensor_assets._items import MESSAGE
 from sensor_assets.ledger import PostgresLedger
 
 from .location import settings
@@ -43,7 +44,7 @@ class Scanner:
         self.settings = given or settings()
         self.client = source.open(self.settings)
         self.resources: Mapping[str, Any] = {}
-        self.deadline = inf
+        self.seconds = BUDGET_SECONDS
 
     def close(self) -> None:
         self.client.close()
@@ -59,7 +60,7 @@ class Scanner:
             resources=self.resources,
             pages=self.ledger.pages(state.id),
             live=lambda after, limit: self.ledger.live(state.id, after, limit),
-            deadline=self.deadline,
+            remaining=lambda: self.seconds,
         )
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):
@@ -80,6 +81,11 @@ class Scanner:
 
     def item(self, key: str) -> Item:
         return next(item for item in self.items() if item.key == key)
+
+    def read(self, key: str) -> bytes:
+        """Read the newest version of a key as a run does."""
+        item = self.item(key)
+        return Bodies(self.ledger, [item]).read(item) if MESSAGE in item.metadata else self.client.read(item)
 
     def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         return self.client.rows(items)

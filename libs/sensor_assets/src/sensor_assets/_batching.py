@@ -15,6 +15,18 @@ def seconds(duration: timedelta | float) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
+def size_in_bytes(size: int | str, what: str) -> int:
+    """Return a size such as ``"64 MiB"`` in bytes.
+
+    Raises:
+        DefinitionError: It is none; the message begins with `what`.
+    """
+    try:
+        return int(_SIZE.validate_python(size))
+    except ValidationError:
+        raise DefinitionError(f"{what} '{size}' is not a size; write 1048576, '64 MiB' or '1 GiB'") from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batching:
     """How many arrivals one run takes.
@@ -40,11 +52,7 @@ class Batching:
     @property
     def bytes(self) -> int:
         """`max_bytes` as a number."""
-        try:
-            return int(_SIZE.validate_python(self.max_bytes))
-        except ValidationError:
-            message = f"Batching: max_bytes '{self.max_bytes}' is not a size; write 1048576, '64 MiB' or '1 GiB'"
-            raise DefinitionError(message) from None
+        return size_in_bytes(self.max_bytes, "Batching: max_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)

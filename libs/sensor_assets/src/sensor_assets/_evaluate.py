@@ -152,8 +152,8 @@ class _Evaluation:
             resources=resources,
             pages=ledger.pages(state.id),
             live=lambda after, limit: ledger.live(state.id, after, limit),
-            deadline=deadline,
             log=self.log,
+            remaining=lambda: deadline - monotonic(),
             now=clock.now(),
         )
         new, error, complete, listed = 0, None, True, True

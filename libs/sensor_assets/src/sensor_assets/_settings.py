@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -62,6 +63,14 @@ class Settings(BaseSettings):
             return str(content.get_secret_value() if isinstance(content, SecretStr) else content)
 
         return re.sub(r"\{([a-z_][a-z0-9_]*)\}", value, text)
+
+    def mask(self, text: str) -> str:
+        """Replace the value of each secret field in a text by ``***``, for messages and the UI."""
+        for name in type(self).model_fields:
+            content: Any = getattr(self, name)
+            if isinstance(content, SecretStr) and (secret := content.get_secret_value()):
+                text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+        return text
 
 
 def _explain(detail: Any) -> str:

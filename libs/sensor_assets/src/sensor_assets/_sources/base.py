@@ -2,10 +2,10 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import inf
 from typing import Any
 
 from sensor_assets._batching import seconds
@@ -61,9 +61,11 @@ class ScanContext:
         pages: What is remembered of the source's listing.
         live: The newest recorded items of the first keys after a key (by UTF-8 bytes), from the beginning with None; at
             most so many, and without those that are deleted or gone.
-        deadline: When the scan is to end, as `time.monotonic` counts (seconds).
         log: Where to say what a person should know; shown with the monitor's tick.
         now: The time (UTC).
+        remaining: Returns the seconds in which the next page, or the end, is expected. A bound for the source's own
+            calls.
+        calls: How often the scan asked the outside, by operation; a source counts as it asks: ``calls["list"] += 1``.
     """
 
     position: Any
@@ -72,9 +74,10 @@ class ScanContext:
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
     live: Callable[[str | None, int], Sequence[Item]] = field(default=lambda after, limit: ())  # noqa: ARG005
-    deadline: float = inf
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("sensor_assets"))
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    remaining: Callable[[], float] = lambda: 30.0
+    calls: Counter[str] = field(default_factory=Counter[str])
 
 
 class SourceClient(ABC):

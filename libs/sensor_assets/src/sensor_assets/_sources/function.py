@@ -55,8 +55,8 @@ class FunctionClient(SourceClient):
         history = History(context)
         try:
             for item in self._call(context):
-                if (items := history.add(self._checked(item))) is not None:
-                    yield Page(items=items)
+                if history.add(self._checked(item)):
+                    yield Page(items=history.fresh())
         except Exception as error:
             # What it showed before is there, whatever happened to it afterwards.
             if items := history.rest():

@@ -10,6 +10,9 @@ PAGE_ITEMS = 1000
 # Changes that are held back at most, so that memory stays bounded.
 MOST_HELD = 10_000
 
+# With less time than this left (seconds), or less than two pages took, a scan may be at its end.
+LAST_SECONDS = 2.0
+
 
 class History:
     """Cut a stream of items into pages, such that a key's older versions are not taken for news.
@@ -25,16 +28,21 @@ class History:
         self._page: list[Item] = []
         self._held: dict[str, list[Item]] = {}
         self._number_held = 0
+        self._page_began = monotonic()
 
-    def add(self, item: Item) -> list[Item] | None:
-        """Take an item; return items that are to be recorded now, if it is time for some."""
+    def add(self, item: Item) -> bool:
+        """Take an item; tells whether a page is full, which is then to be fetched from `fresh`."""
         self._page.append(item)
-        if len(self._page) < PAGE_ITEMS:
-            return None
+        return len(self._page) >= PAGE_ITEMS
+
+    def fresh(self) -> list[Item]:
+        """Return what of the full page is to be recorded now, perhaps nothing."""
+        took, self._page_began = monotonic() - self._page_began, monotonic()
         fresh = self._compare()
-        if monotonic() > self._context.deadline or self._number_held > MOST_HELD:
+        # Held back longer, they would be forgotten with the scan: what takes longer than a tick is never at its end.
+        if self._context.remaining() < max(LAST_SECONDS, 2 * took) or self._number_held > MOST_HELD:
             fresh += self._release()
-        return fresh or None
+        return fresh
 
     def rest(self) -> list[Item]:
         """Return what is left to record when the stream has ended."""

@@ -1,21 +1,21 @@
 """Resources of an HTTP server, by conditional GET and otherwise by the hash of the body."""
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from sensor_assets._items import Item
+from sensor_assets._batching import size_in_bytes
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, place
+from sensor_assets._sources.base import Source
+from sensor_assets._sources.fetch import Fetcher
 from sensor_assets._template import KeyTemplate
-from sensor_assets.errors import ItemChanged, ItemGone, SourceError
+from sensor_assets.errors import DefinitionError
 
-HTTP_NOT_MODIFIED = 304
-HTTP_GONE = frozenset({404, 410})
+if TYPE_CHECKING:
+    from sensor_assets._sources.http_client import HttpClient
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,21 @@ class HttpSource(Source):
     Args:
         name: Name of the source, unique within the team.
         url: The resource, or with `index` the base of the links; may hold ``{setting}``s.
-        index: Link of the index below `url`, read by conditional GET.
+        index: Link of the index below `url`, read by conditional GET. An index of several pages names the next one in a
+            header ``Link: <...>; rel="next"``.
         links: Reads the index's body; by default a JSON array, see `parse_index`.
         key: Template of the resources' links, such as ``{date:%Y-%m-%d}.csv``: the date is the item's partition.
-        headers: Sent with every request; may hold ``{setting}``s.
-        timeout: Seconds for each request.
+        headers: Sent to the server of `url` and to no other; may hold ``{setting}``s, also secret ones.
+        content_type: Media type that a resource must have, such as ``text/csv``. Unless told, HTML is refused where the
+            link's ending says that it is something else: it is a sign-in or an error page.
+        etags: Whether an ETag is a version. Not for a server whose ETags change without the content, or differ between
+            its machines: there the body is hashed.
+        max_bytes: Largest resource that is read, as a number or a text; a larger one is quarantined.
+        timeout: Seconds for connecting and for each silence.
         common: See `Common`.
 
-    A version is the ETag, or ``sha256:`` and the hash of the body where the server sends none.
+    A version is the ETag, or ``sha256:`` and the hash of the body where the server sends none. What an index no longer
+    names stays as it was recorded.
     """
 
     kind = "http"
@@ -60,7 +67,10 @@ class HttpSource(Source):
         index: str | None = None,
         links: Callable[[bytes], Sequence[Link]] = parse_index,
         key: str | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        etags: bool = True,
+        max_bytes: int | str = "256 MiB",
         timeout: float = 5.0,
         **common: Any,
     ) -> None:
@@ -69,7 +79,10 @@ class HttpSource(Source):
         self.index = index
         self.links = links
         self.key = KeyTemplate(key) if key is not None else None
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
+        self.content_type = content_type
+        self.etags = etags
+        self.max_bytes = size_in_bytes(max_bytes, f"source '{name}': max_bytes")
         self.timeout = timeout
 
     @property
@@ -78,95 +91,27 @@ class HttpSource(Source):
 
     def open(self, settings: Settings) -> "HttpClient":
         where = f"source '{self.name}'"
+        text = settings.fill(self.url, f"{where}, url")
+        url = _parsed(text)
+        if url is None:
+            raise DefinitionError(
+                f"{where}: url must begin with http:// or https:// and a host, not '{settings.mask(text)}'"
+            )
+        from sensor_assets._sources.http_client import HttpClient  # noqa: PLC0415 - it needs this module
+
         headers = {name: settings.fill(value, f"{where}, headers") for name, value in self.headers.items()}
-        return HttpClient(self, settings.fill(self.url, f"{where}, url"), headers)
+        return HttpClient(self, url, Fetcher(where, url, headers=headers, timeout=self.timeout, mask=settings.mask))
 
     def describe(self, settings: Settings) -> dict[str, Any]:
-        return {"url": settings.fill(self.url, f"source '{self.name}', url"), "index": self.index or ""}
+        url = _parsed(settings.fill(self.url, f"source '{self.name}', url"))
+        shown = settings.mask(str(url.copy_with(username=None, password=None))) if url else self.url
+        return {"url": shown, "index": self.index or ""}
 
 
-class HttpClient(SourceClient):
-    """Asks with If-None-Match; position is the ETag of the index that was recorded last."""
-
-    def __init__(self, source: HttpSource, url: str, headers: dict[str, str]) -> None:
-        self._source = source
-        self._url = httpx.URL(url)
-        self._http = httpx.Client(headers=headers, timeout=source.timeout, follow_redirects=True)
-
-    def scan(self, context: ScanContext) -> Iterator[Page]:
-        if self._source.index is None:
-            key = self._url.path.rsplit("/", 1)[-1] or self._url.host
-            yield Page(items=self._look(self._url, key, context.known([key]).get(key)))
-            return
-        seen = (context.position or {}).get("index")
-        response = self._get(self._url.join(self._source.index), seen)
-        if response.status_code == HTTP_NOT_MODIFIED:
-            return
-        links = self._links(response)
-        known = context.known(None)
-        for link in links:
-            version = known.get(link.href)
-            if link.etag is None:
-                yield Page(items=self._look(self._url.join(link.href), link.href, version), position=context.position)
-        listed = [
-            self._item(link.href, link.etag, 0) for link in links if link.etag and link.etag != known.get(link.href)
-        ]
-        # An index that tells no ETags says nothing about the resources, so it is read in full every time.
-        complete = all(link.etag is not None for link in links) and "etag" in response.headers
-        yield Page(items=listed, position={"index": response.headers["etag"]} if complete else None)
-
-    def _links(self, response: httpx.Response) -> Sequence[Link]:
-        try:
-            return self._source.links(response.content)
-        except (ValueError, TypeError, KeyError) as error:
-            raise SourceError(f"source '{self._source.name}': {response.url} is no index: {error!r}") from error
-
-    def _look(self, url: httpx.URL, key: str, known: str | None) -> list[Item]:
-        response = self._get(url, known)
-        if response.status_code == HTTP_NOT_MODIFIED:
-            return []
-        return [self._item(key, _version(response), len(response.content))]
-
-    def _get(self, url: httpx.URL, etag: str | None) -> httpx.Response:
-        conditional = etag is not None and not etag.startswith("sha256:")
-        try:
-            response = self._http.get(url, headers={"If-None-Match": etag} if etag and conditional else {})
-        except httpx.HTTPError as error:
-            raise SourceError(
-                f"source '{self._source.name}' cannot reach {url}: {error or type(error).__name__}. "
-                "Check the URL and that the server answers."
-            ) from error
-        if response.status_code != HTTP_NOT_MODIFIED and not response.is_success:
-            raise SourceError(
-                f"source '{self._source.name}': {url} answered {response.status_code} {response.reason_phrase}"
-            )
-        return response
-
-    def _item(self, key: str, version: str | None, size: int) -> Item:
-        partition, metadata = place(key, self._source.key)
-        return Item(
-            key=key,
-            version=version or "",
-            size=size,
-            partition=partition,
-            metadata=metadata,
-            source=self._source.name,
-        )
-
-    def read(self, item: Item) -> bytes:
-        url = self._url if self._source.index is None else self._url.join(item.key)
-        try:
-            response = self._http.get(url)
-        except httpx.HTTPError as error:
-            raise SourceError(f"source '{self._source.name}' cannot reach {url}: {error!r}") from error
-        if response.status_code in HTTP_GONE:
-            raise ItemGone(item, f"{url} answered {response.status_code} after it was recorded")
-        if not response.is_success:
-            raise SourceError(f"source '{self._source.name}': {url} answered {response.status_code}")
-        if _version(response) != item.version:
-            raise ItemChanged(item, f"{url} changed after it was recorded as version {item.version}")
-        return response.content
-
-
-def _version(response: httpx.Response) -> str:
-    return response.headers.get("etag") or "sha256:" + hashlib.sha256(response.content).hexdigest()
+def _parsed(text: str) -> httpx.URL | None:
+    """Return what a client can ask, else None; httpx would tell a part of the URL, which may be a secret's."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return None
+    return url if url.scheme in ("http", "https") and url.host else None
