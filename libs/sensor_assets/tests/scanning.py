@@ -45,6 +45,7 @@ class Scanner:
         self.client = source.open(self.settings)
         self.resources: Mapping[str, Any] = {}
         self.seconds = BUDGET_SECONDS
+        self.now: datetime | None = None
 
     def close(self) -> None:
         self.client.close()
@@ -61,6 +62,7 @@ class Scanner:
             pages=self.ledger.pages(state.id),
             live=lambda after, limit: self.ledger.live(state.id, after, limit),
             remaining=lambda: self.seconds,
+            now=self.now or datetime.now(UTC),
         )
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):

@@ -86,9 +86,9 @@ class TableClient(SourceClient):
         while len(rows) == PAGE_ROWS:
             # What is below the horizon stays as it is, so a scan that stops here goes on from the last row.
             position = replace(position, after=shape.write_row(rows[-1]))
-            yield Page(items=[self._item(shape, row) for row in rows], position=position.dump())
+            yield Page(items=self._items(shape, rows), position=position.dump())
             rows = next(following, ())
-        items = [self._item(shape, row) for row in rows] + self._unfollowed(session, shape, before)
+        items = self._items(shape, rows) + self._unfollowed(session, shape, before)
         position = replace(position, horizon=position.until, until=None, after=None, whole=False)
         if self._source.deletes_every is not None and position.compared is None:
             position = replace(position, compared=context.now.isoformat())
@@ -112,21 +112,22 @@ class TableClient(SourceClient):
             bounds.append(shape.version < shape.read_version(position.until))
         return bounds
 
-    def _item(self, shape: Shape, row: Sequence[Any]) -> Item:
-        end = len(shape.order)
-        metadata: dict[str, Any] = {}
-        partition = None
-        if shape.partition is not None:
-            partition = texts.partition(row[end])
-            if partition is None:
-                metadata = {UNMATCHED: f"the row has no value in partition column '{self._source.partition}'"}
-        return Item(
-            key=texts.join(row[1:end]),
-            version=texts.write(row[0]),
-            partition=partition,
-            metadata=metadata,
-            source=self._source.name,
-        )
+    def _items(self, shape: Shape, rows: Sequence[Row[Any]]) -> list[Item]:
+        name, end = self._source.name, len(shape.order)
+        if shape.partition is None:
+            return [Item(key=texts.join(row[1:end]), version=texts.write(row[0]), source=name) for row in rows]
+        partitions = [texts.partition(row[end]) for row in rows]
+        homeless = {UNMATCHED: f"the row has no value in partition column '{self._source.partition}'"}
+        return [
+            Item(
+                key=texts.join(row[1:end]),
+                version=texts.write(row[0]),
+                partition=partition,
+                metadata={} if partition is not None else homeless,
+                source=name,
+            )
+            for row, partition in zip(rows, partitions, strict=True)
+        ]
 
     def _unfollowed(self, session: Session, shape: Shape, position: Position) -> list[Item]:
         """Return what tells of new rows without key or version, which cannot be followed: they end in quarantine."""

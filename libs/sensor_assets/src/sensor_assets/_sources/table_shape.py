@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     Column,
     ColumnElement,
     MetaData,
@@ -14,6 +15,8 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    any_,
+    bindparam,
     literal_column,
     or_,
     select,
@@ -46,6 +49,7 @@ class Shape:
         where: Condition on the rows, if there is one.
         nullable: The columns of version and key that may be null.
         row_values: Whether rows are compared as such.
+        arrays: Whether the database takes an array for a value.
         fingerprint: Differs when the table is another one, or a column has another type.
     """
 
@@ -57,6 +61,7 @@ class Shape:
     where: ColumnElement[bool] | None
     nullable: tuple[ColumnElement[Any], ...]
     row_values: bool
+    arrays: bool
     fingerprint: str
 
     @property
@@ -87,7 +92,11 @@ class Shape:
     def among(self, keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
         """Return the condition that a row has one of these keys."""
         if len(self.key) == 1:
-            return self.key[0].in_([key[0] for key in keys])
+            values = [key[0] for key in keys]
+            if self.arrays:
+                # One value instead of one for each key, whose placeholders cost more than the answer.
+                return self.key[0] == any_(bindparam(None, values, ARRAY(self.key[0].type), unique=True))
+            return self.key[0].in_(values)
         return tuple_(*self.key).in_(keys)
 
     def write_row(self, row: Sequence[Any]) -> list[str]:
@@ -143,6 +152,7 @@ def reflect(session: Session, database: Database, source: TableSource, fingerpri
         where=literal_column(f"({where})") if isinstance(where, str) else where,
         nullable=nullable,
         row_values=database.kind in _ROW_VALUES,
+        arrays=database.kind == "postgresql",
         fingerprint=fingerprint if fingerprint is not None else " ".join(kind.__name__ for kind in kinds),
     )
 

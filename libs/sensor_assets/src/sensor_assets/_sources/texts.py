@@ -22,6 +22,8 @@ _READ: dict[type, Any] = {
 
 def write(value: Any) -> str:
     """Write a value such that `read` gives it back."""
+    if type(value) is str:
+        return value
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, bytes | memoryview):
