@@ -132,6 +132,12 @@ class Location:
         """Evaluate once and execute every run that is asked for."""
         return [self.run(request) for request in self.evaluate().run_requests]
 
+    def close(self) -> None:
+        """Close what the location's sources hold."""
+        runtime: Runtime = (self.definitions.resources or {})[RESOURCE_KEY]
+        for client in runtime.clients.values():
+            client.close()
+
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the ledger's counts by consumer."""
         return {row["consumer"]: row for row in self.ledger.status()}

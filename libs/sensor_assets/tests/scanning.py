@@ -46,6 +46,7 @@ class Scanner:
         self.resources: Mapping[str, Any] = {}
         self.seconds = BUDGET_SECONDS
         self.now: datetime | None = None
+        self.acknowledges = True
 
     def close(self) -> None:
         self.client.close()
@@ -67,7 +68,7 @@ class Scanner:
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):
             new += self.ledger.record(scan, page, NOW)
-            if page.acknowledge is not None:
+            if page.acknowledge is not None and self.acknowledges:
                 page.acknowledge()
             if number == pages:
                 break

@@ -27,12 +27,16 @@ from sensor_assets.errors import (
 
 if TYPE_CHECKING:
     from sensor_assets._sources.http import HttpSource, Link
+    from sensor_assets._sources.queue import Message, QueueSource, Receiver
     from sensor_assets._sources.table import TableSource
 
 # These import httpx and SQLAlchemy, which every process of a location would pay for that never uses them.
 _ON_DEMAND = {
     "HttpSource": "sensor_assets._sources.http",
     "Link": "sensor_assets._sources.http",
+    "Message": "sensor_assets._sources.queue",
+    "QueueSource": "sensor_assets._sources.queue",
+    "Receiver": "sensor_assets._sources.queue",
     "TableSource": "sensor_assets._sources.table",
 }
 
@@ -57,8 +61,11 @@ __all__ = [
     "LakeFile",
     "LedgerError",
     "Link",
+    "Message",
     "ObjectSource",
     "Page",
+    "QueueSource",
+    "Receiver",
     "Retry",
     "Router",
     "ScanContext",
