@@ -14,9 +14,7 @@ from sensor_assets.ledger import _sql
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
 
-def keep(
-    connection: Connection, source_id: int, items: Columns, bodies: Mapping[str, bytes], now: datetime
-) -> Columns:
+def keep(connection: Connection, source_id: int, items: Columns, bodies: Mapping[str, bytes], now: datetime) -> Columns:
     """Keep bodies within the caller's transaction; return the items without those of messages kept before.
 
     A queue delivers some messages twice, and not in order: a message that comes back after a newer one of the same key
