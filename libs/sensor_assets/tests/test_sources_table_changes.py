@@ -168,7 +168,11 @@ def test_a_deleted_row_arrives_as_a_deletion_of_its_partition_and_leaves_the_reb
     assert [orders.scan(), orders.scan()] == [1, 0]
     assert orders.keys() == ["a/1", "a/3"]
     [deleted] = [item for item in everything(ledger) if item["version"].startswith(b"deleted")]
-    assert (deleted["key"], deleted["version"], deleted["partition"]) == ("a/2", f"deleted:{version}".encode(), "2013-01-01")
+    assert (deleted["key"], deleted["version"], deleted["partition"]) == (
+        "a/2",
+        f"deleted:{version}".encode(),
+        "2013-01-01",
+    )
     put(shop, "a", 2, day="2013-01-01")
     assert [orders.scan(), orders.scan()] == [1, 0]
     shop.execute("delete from orders where number = 2")
