@@ -202,11 +202,11 @@ MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
         "SETTLE",
         statement("and state = 'emitted' and attempt = %(attempt)s", ""),
     ),
-    "positions are not moved": (_sql, "ADVANCE", statement("set arrival = %(arrival)s", "set arrival = p.arrival")),
+    "positions are not moved": (_sql, "ADVANCE", statement("arrival = %(arrival)s,", "arrival = p.arrival,")),
     "positions are moved to the end of the log": (
         _sql,
         "ADVANCE",
-        statement("set arrival = %(arrival)s", "set arrival = %(arrival)s + 1"),
+        statement("arrival = %(arrival)s,", "arrival = %(arrival)s + 1,"),
     ),
     "a partition is rebuilt from the oldest versions": (
         _sql,

@@ -172,9 +172,19 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(status: int, 
     assert len(site.answers) == 3
 
 
-@pytest.mark.parametrize("after", ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)])
-def test_a_server_that_wants_to_be_left_alone_for_long_is_left_alone(after: str, follow: Follow, site: Site) -> None:
-    site.special["/rates"] = always(Answer(status=429, headers={"Retry-After": after}))
+def in_seconds() -> str:
+    return "3600"
+
+
+def as_date() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+
+
+@pytest.mark.parametrize("after", [in_seconds, as_date])
+def test_a_server_that_wants_to_be_left_alone_for_long_is_left_alone(
+    after: Callable[[], str], follow: Follow, site: Site
+) -> None:
+    site.special["/rates"] = always(Answer(status=429, headers={"Retry-After": after()}))
     rates = follow(url="{outside}rates")
     with pytest.raises(SourceError, match=r"rates answered 429 Too Many Requests and asks to wait 3[56]"):
         rates.scan()
