@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sensor_assets import Batching, DefinitionError, Hold, Item, Router, Send, Waiting, source
 from sensor_assets import _cutting as cutting_module
 from sensor_assets import _decide as decide_module
-from sensor_assets import _readiness as readiness_module
 from sensor_assets import _reconcile as reconcile_module
 from sensor_assets import _template as template_module
 from sensor_assets._decide import decide
@@ -319,12 +318,6 @@ MUTANTS: dict[str, tuple[Any, str, Mutant, Property]] = {
         decide_module,
         "sift",
         asking_for_the_oldest_partition_only,
-        DECIDING,
-    ),
-    "a route sees only the partitions whose turn it is": (
-        readiness_module,
-        "_windows",
-        lambda windows: lambda policy, state, *rest: windows(policy, replace(state, more_waiting=False), *rest),
         DECIDING,
     ),
     "no source is waited for": (Join, "waits_for", lambda _: lambda self, shown, since, now: (), DECIDING),
