@@ -4,6 +4,7 @@ A part of the storage is lean when its schema is current, and stock's own class 
 is created, and an old one is read and migrated, by the code that Dagster tests for that.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ T = TypeVar("T")
 Config = Mapping[str, Any]
 
 
+@functools.cache  # asked for with every instance that a process makes
 def config_type() -> dict[str, Any]:
     """Return stock's configuration and two keys more."""
     return {
