@@ -6,6 +6,7 @@ and offers no place that lives as long as the process.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from lean_postgres._engine import UNLIMITED, pooled_engine
 from lean_postgres._schema import Schema
 
 STORAGES = 3
+
+CREATION_SECONDS = 2.0
+"""How long, once in its life, a process waits for a schema that seems to be half made."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Database:
         self.schema = Schema()
         self.purged_before: dict[tuple[str, str, frozenset[str]], float] = {}
         self._webserver: tuple[int, int, int] | None = None
+        self._has_waited = False
 
     def connect(self) -> AbstractContextManager[Connection]:
         """Open a connection of the pool; tried again for some seconds while the server is away, as stock does."""
@@ -52,6 +57,19 @@ class Database:
     def is_current(self, part: StoragePart) -> bool:
         """Tell whether a part of the storage has the schema that this version of Dagster would create."""
         return self.schema.is_current(part, self.connect)
+
+    def becomes_current(self, part: StoragePart) -> bool:
+        """Tell whether a part of the storage is current now or soon, as when another process is creating it.
+
+        Without the patience the processes that start with an empty database would stay with stock for all their life.
+        """
+        deadline = time.monotonic() + CREATION_SECONDS
+        while not self.is_current(part):
+            if self._has_waited or self.schema.is_other_version:
+                return False
+            self._has_waited = time.monotonic() > deadline
+            time.sleep(0.1)
+        return True
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> Engine:
         """Return the engine for the webserver, the same one to each of its three storages.

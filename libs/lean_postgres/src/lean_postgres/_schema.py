@@ -20,6 +20,8 @@ class Schema:
     def __init__(self) -> None:
         self._tables: frozenset[str] = frozenset()
         self._completed: frozenset[str] = frozenset()
+        self.is_other_version = False
+        """Whether the last look found the revision of another version of Dagster, older or newer."""
 
     def is_current(self, part: StoragePart, connect: Callable[[], AbstractContextManager[Connection]]) -> bool:
         """Tell whether a part of the storage is what this version of Dagster would create.
@@ -45,6 +47,7 @@ class Schema:
 
     def _read(self, connection: Connection) -> None:
         found, newest = alembic_revisions(connection)
+        self.is_other_version = found not in (None, newest)
         if found != newest:
             return
         tables = frozenset(sqlalchemy.inspect(connection).get_table_names())

@@ -84,7 +84,7 @@ def _part(
     if not shared.is_current(part):
         # Its constructor creates what is missing, if it may.
         as_it_was = make_stock()
-        if not shared.is_current(part):
+        if not autocreate or not shared.becomes_current(part):
             return as_it_was
     return lean(shared, inst_data, should_autocreate_tables=autocreate)
 

@@ -1,0 +1,111 @@
+"""The processes of an instance: a code server, a daemon that is to be killed, a webserver.
+
+- `execute_sensor_iteration`: the body of the daemon's loop, which sleeps at least 5 s between two rounds; its crash
+  flags are the ones with which Dagster tests itself.
+- `create_test_daemon_workspace_context`, `GrpcServerTarget`: what `dagster-daemon run -w workspace.yaml` builds around
+  it.
+
+Run as a program it is a daemon that kills itself: ``python processes.py SOCKET CRASH_POINT``.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.workspace.context import IWorkspaceProcessContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._daemon.sensor import execute_sensor_iteration
+
+HERE = Path(__file__).parent
+LOCATION = "tested"
+SENSOR = "follow"
+
+AT_ONCE = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator", "config": {}}
+"""The configuration of an instance that launches a run when it is asked for, without a queue."""
+
+# In the order in which one tick passes them.
+CRASH_POINTS = ("TICK_CREATED", "TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED")
+
+
+class Daemon:
+    """A sensor daemon that does one round when it is told."""
+
+    def __init__(self, workspace: IWorkspaceProcessContext[dg.DagsterInstance]) -> None:
+        self._workspace = workspace
+
+    def round(self, crash_point: str = "") -> None:
+        """Evaluate every sensor that is due, launch what it asks for; die by SIGKILL at the crash point."""
+        flags = {SENSOR: {crash_point: signal.SIGKILL}} if crash_point else None
+        list(execute_sensor_iteration(self._workspace, logging.getLogger("daemon"), None, None, None, flags))
+
+
+@contextmanager
+def running_daemon(instance: dg.DagsterInstance, socket: Path) -> Generator[Daemon]:
+    """Connect a daemon to the code server behind a socket."""
+    target = GrpcServerTarget(host="localhost", port=None, socket=str(socket), location_name=LOCATION)
+    with create_test_daemon_workspace_context(target, instance) as workspace:
+        yield Daemon(workspace)
+
+
+def killed_daemon(home: Path, socket: Path, crash_point: str) -> int:
+    """Run a daemon in a process of its own until it kills itself; returns its exit code."""
+    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    program = [sys.executable, __file__, str(socket), crash_point]
+    return subprocess.run(program, check=False, capture_output=True, timeout=60, env=environment).returncode
+
+
+@contextmanager
+def code_server(socket: Path, home: Path) -> Generator[None]:
+    """Serve the location."""
+    arguments = ["api", "grpc", "--socket", str(socket), "--python-file", str(HERE / "location.py")]
+    with process("dagster", [*arguments, "--location-name", LOCATION], home) as log:
+        until_written(log, "Started Dagster code server")
+        yield
+
+
+@contextmanager
+def process(program: str, arguments: Sequence[str], home: Path) -> Generator[Path]:
+    """Run one of Dagster's programs, in a process group of its own; yields its log."""
+    log = home / f"{program}.log"
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, env=environment, cwd=home
+        )
+        try:
+            yield log
+        finally:
+            os.killpg(running.pid, signal.SIGTERM)
+            try:
+                running.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+                running.wait()
+
+
+def until_written(log: Path, words: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while words not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def main() -> None:
+    socket, crash_point = sys.argv[1:]
+    with dg.DagsterInstance.get() as instance, running_daemon(instance, Path(socket)) as daemon:
+        while True:
+            daemon.round(crash_point)
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
