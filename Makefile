@@ -65,7 +65,7 @@ clean: ## remove the local platform's state and every environment
 	rm -rf .local .venv code_locations/*/*/.venv code_locations/*/*/.env
 
 # --inexact: the tools for tests stay when they are there already.
-.venv/.setup: pyproject.toml uv.lock libs/sensor_assets/pyproject.toml libs/tenancy/pyproject.toml $(UV)
+.venv/.setup: pyproject.toml uv.lock $(wildcard libs/*/pyproject.toml) $(UV)
 	@echo "installing the platform"
 	@$(UV) sync --frozen --inexact --no-dev --quiet
 	@touch $@

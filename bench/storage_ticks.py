@@ -27,11 +27,8 @@ import psycopg
 import yaml
 from tenancy.local.postgres import Postgres
 
-STORAGES: Mapping[str, Mapping[str, Any]] = {
-    "stock": {"postgres": {}},
-    "lean": {"custom": {"module": "lean_postgres", "class": "LeanPostgresStorage", "config": {}}},
-}
-WARM_UP_SECONDS = 90.0
+STORAGES = ("stock", "lean")
+WARM_UP_SECONDS = 180.0
 LOCATION = """
 import dagster as dg
 
@@ -129,10 +126,10 @@ def measure(postgres: Postgres, home: Path, storage: str, number: int, sensors: 
     name = f"{storage}_{number}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"create database {name}".encode())
-    with platform(home / name, STORAGES[storage], postgres.url(name), sensors) as processes:
+    with platform(home / name, storage, postgres.url(name), sensors) as processes:
         watched = {**processes, "postgres": psutil.Process(postgres.pid)}
         with psycopg.connect(postgres.url(), autocommit=True) as connection:
-            wait_for_ticks(postgres.url(name), 2 * sensors)
+            wait_for_ticks(postgres.url(name), sensors)
             before = read(connection, postgres.url(name), name, watched)
             time.sleep(seconds)
             after = read(connection, postgres.url(name), name, watched)
@@ -150,13 +147,17 @@ def measure(postgres: Postgres, home: Path, storage: str, number: int, sensors: 
 
 
 @contextmanager
-def platform(home: Path, storage: Mapping[str, Any], url: str, sensors: int) -> Generator[dict[str, psutil.Process]]:
+def platform(home: Path, storage: str, url: str, sensors: int) -> Generator[dict[str, psutil.Process]]:
     """Start a code server and a daemon on an empty database."""
     home.mkdir()
-    (kind, settings), *_ = storage.items()
-    settings = {"postgres_url": url} if kind == "postgres" else {**settings, "config": {"postgres_url": url}}
-    instance = {"storage": {kind: settings}, "telemetry": {"enabled": False}}
-    instance["sensors"] = {"use_threads": True, "num_workers": 8}
+    config = {"postgres_url": url}
+    stock = {"postgres": config}
+    lean = {"custom": {"module": "lean_postgres", "class": "LeanPostgresStorage", "config": config}}
+    instance = {
+        "storage": stock if storage == "stock" else lean,
+        "telemetry": {"enabled": False},
+        "sensors": {"use_threads": True, "num_workers": 8},
+    }
     (home / "dagster.yaml").write_text(yaml.safe_dump(instance))
     (home / "location.py").write_text(LOCATION.format(sensors=sensors))
     socket = home / "code.sock"
@@ -216,8 +217,8 @@ def read(
     row = connection.execute(
         "select xact_commit + xact_rollback, sessions from pg_stat_database where datname = %s", [database]
     ).fetchone()
-    assert row is not None
-    return Reading({role: processor_seconds(process) for role, process in watched.items()}, number, *row)
+    used = {role: processor_seconds(process) for role, process in watched.items()}
+    return Reading(used, number, *(row or (0, 0)))
 
 
 def processor_seconds(process: psutil.Process) -> float:

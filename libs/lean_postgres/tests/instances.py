@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 import yaml
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
@@ -84,16 +84,16 @@ def counted() -> Generator[Counted]:
 VARYING = {"create_timestamp", "migration_completed", "run_storage_id"}
 
 
-def rows(url: str, now: datetime.datetime | None = None) -> dict[str, list[Mapping[str, Any]]]:
+def rows(url: str, now: datetime.datetime | None = None) -> dict[str, list[dict[str, Any]]]:
     """Return every row of every table in a form that two databases can share.
 
     Args:
         url: of the database.
         now: the moment at which the clock of the test stood; what the server's own clock gave counts as "later".
     """
-    with psycopg.connect(url, row_factory=dict_row) as connection:
+    with psycopg.Connection[DictRow].connect(url, row_factory=dict_row) as connection:
         names = [row["relname"] for row in connection.execute(TABLES)]
-        content: dict[str, list[Mapping[str, Any]]] = {}
+        content: dict[str, list[dict[str, Any]]] = {}
         for name in names:
             found = connection.execute(f"select * from {name} order by 1".encode()).fetchall()
             content[name] = [_comparable(name, row, now) for row in found]

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -9,7 +10,7 @@ LINES = Path(os.environ["LINES"])
 
 
 @dg.asset
-def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+def table(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     context.log.info("made in process %d", os.getpid())
     return dg.MaterializeResult(metadata={"pid": os.getpid()})
 

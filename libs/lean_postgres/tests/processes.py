@@ -17,6 +17,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.test_utils import create_test_daemon_workspace_context
@@ -38,7 +39,7 @@ CRASH_POINTS = ("TICK_CREATED", "TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", 
 class Daemon:
     """A sensor daemon that does one round when it is told."""
 
-    def __init__(self, workspace: IWorkspaceProcessContext[dg.DagsterInstance]) -> None:
+    def __init__(self, workspace: IWorkspaceProcessContext[Any]) -> None:
         self._workspace = workspace
 
     def round(self, crash_point: str = "") -> None:

@@ -23,7 +23,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 Step = tuple[str, Any]
 NOW = datetime.datetime(2013, 3, 1, 12, 30, 15, 123456, tzinfo=datetime.UTC)

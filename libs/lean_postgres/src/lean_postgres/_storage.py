@@ -25,7 +25,6 @@ from lean_postgres._dagster import (
     ConfigurableClass,
     ConfigurableClassData,
     DagsterStorage,
-    PooledEventLogStorage,
     PooledRunStorage,
     StoragePart,
     UserConfigSchema,
@@ -34,6 +33,7 @@ from lean_postgres._dagster import (
     stock_config,
 )
 from lean_postgres._database import Database, Target, database
+from lean_postgres._events import SettledEventLogStorage
 from lean_postgres._schedules import OneStatementScheduleStorage
 from lean_postgres._settings import pool_size
 
@@ -103,7 +103,7 @@ class LeanPostgresRunStorage(PooledRunStorage):
         return _part(RUNS, PostgresRunStorage, cls, config_value, inst_data)
 
 
-class LeanPostgresEventLogStorage(PooledEventLogStorage):
+class LeanPostgresEventLogStorage(SettledEventLogStorage):
     """The event log storage alone, for `event_log_storage` in dagster.yaml."""
 
     @classmethod

@@ -40,7 +40,9 @@ def write_workspace(layout: Layout, locations: Iterable[Location]) -> None:
 
 def _storage(layout: Layout, postgres: Postgres) -> dict[str, Any]:
     return {
-        "storage": {"postgres": {"postgres_url": postgres.url(DAGSTER, DAGSTER)}},
+        "storage": {
+            "custom": _class("lean_postgres", "LeanPostgresStorage", postgres_url=postgres.url(DAGSTER, DAGSTER))
+        },
         "local_artifact_storage": _class(
             "dagster._core.storage.root", "LocalArtifactStorage", base_dir=str(layout.dagster_home)
         ),

@@ -13,6 +13,14 @@ from tenancy.local.processes import Service
 from tenancy.local.setup import python_of
 from tenancy.register import Location
 
+DAEMON_VARIABLES: Mapping[str, str] = {
+    "DAGSTER_POSTGRES_POOL": "10",  # its sensors have eight threads; every other process keeps two connections
+    # Seconds that automation conditions and backfills leave to events that are being stored when they set their
+    # cursor. Without them an update that comes at that moment is never looked at.
+    "DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "1",
+    "ASSET_BACKFILL_CURSOR_DELAY_TIME": "1",
+}
+
 
 def code_server(location: Location, layout: Layout, variables: Mapping[str, str]) -> Service:
     """Return a location's code server (`dagster api grpc`: `code-server start` takes a process more).
@@ -54,7 +62,7 @@ def daemon(layout: Layout, instance: Instance) -> Service:
     return Service(
         name="daemon",
         command=[*_script("dagster-daemon"), "run", "--workspace", str(layout.workspace)],
-        environment=inherited(layout.dagster_home),
+        environment={**inherited(layout.dagster_home), **DAEMON_VARIABLES},
         directory=layout.root,
         log=layout.log("daemon"),
         is_ready=readiness.daemon(instance.heartbeats),
