@@ -10,7 +10,7 @@ from tenancy import register
 ROOT = Path(__file__).parents[1]
 REGISTER = register.load(ROOT / "tenants.yaml")
 LOCATIONS = {location.package: ROOT / location.directory / "src" / location.package for location in REGISTER.locations}
-OURS = {"sensor_assets", "tenancy", "demo", *LOCATIONS}
+OURS = {"lean_postgres", "sensor_assets", "tenancy", "demo", *LOCATIONS}
 
 
 def imported(source: str) -> Iterator[str]:
@@ -46,6 +46,11 @@ def test_an_import_is_seen_wherever_it_stands() -> None:
 def test_sensor_assets_imports_nothing_of_ours() -> None:
     for file, imports in imports_below(ROOT / "libs/sensor_assets/src").items():
         assert ours_in(imports) <= {"sensor_assets"}, file
+
+
+def test_lean_postgres_imports_nothing_of_ours() -> None:
+    for file, imports in imports_below(ROOT / "libs/lean_postgres/src").items():
+        assert ours_in(imports) <= {"lean_postgres"}, file
 
 
 def test_tenancy_imports_no_team_s_code_and_only_its_local_platform_knows_sensor_assets() -> None:

@@ -31,6 +31,12 @@ def test_every_lock_has_the_dagster_of_the_platform(project: Path) -> None:
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=str)
+def test_every_lock_has_the_storage_of_the_instance(project: Path) -> None:
+    # A run whose environment lacks it fails when it loads the instance.
+    assert "lean-postgres" in versions(project)
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=str)
 def test_every_lock_has_an_sqlalchemy_below_2_1(project: Path) -> None:
     major, minor = versions(project)["sqlalchemy"].split(".")[:2]
     assert (int(major), int(minor)) < (2, 1)
