@@ -287,7 +287,9 @@ class PostgresLedger:
         values = {"consumer": consumer, "sources": list(sources), "start": start, "stop": stop}
         values |= {"route": route, "batch": batch_id}
         with self.transaction() as connection:
-            return [_rows.item(row) for row in connection.execute(_sql.NEWEST_ITEMS, values, binary=True)]
+            # Not prepared: a plan for any window would have to serve for no window as well, and read the whole log.
+            rows = connection.execute(_sql.NEWEST_ITEMS, values, prepare=False, binary=True)
+            return [_rows.item(row) for row in rows]
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:

@@ -149,10 +149,10 @@ select h.id, a.source_id, case when a.history then 0 end, a.start_from
 from asked a join have h on h.name = a.name on conflict do nothing
 """
 
-# Whether an item lies before the day from which a consumer starts: its partition does, where that is a date; else it
-# was changed before that day.
-_BEFORE_START = r"""
-coalesce(case when i.partition ~ '^\d\d\d\d-\d\d-\d\d' then i.partition < {day}
+# Whether an item lies before the day from which a consumer starts: its partition does, where that looks like a date;
+# else it was changed before that day.
+_BEFORE_START = """
+coalesce(case when i.partition like '____-__-__%%' then i.partition < {day}
               else i.modified < ({day}::timestamp at time zone 'UTC') end, false)
 """
 
@@ -276,8 +276,9 @@ do update set reason = excluded.reason, batch_id = excluded.batch_id, since = ex
 """
 
 SUCCEEDED_SINCE = """
-select exists (select 1 from batch b join consumer c on c.id = b.consumer_id
-               where c.name = %(consumer)s and b.state = 'done' and b.finished_at > %(moment)s) as found
+select coalesce((select max(b.finished_at) from batch b
+                 where b.consumer_id = (select id from consumer where name = %(consumer)s) and b.state = 'done'
+                ) > %(moment)s, false) as found
 """
 
 SETTLE = """
@@ -287,21 +288,21 @@ update batch set state = %(state)s, failures = %(failures)s, not_before = %(not_
 where id = %(id)s and state = 'emitted' and attempt = %(attempt)s
 """
 
-# The columns of an item, without what a newer arrival replaced (`newer`) or what is quarantined for the consumer.
-_ITEM = """
-select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, s.name as source
-from item i join source s on s.id = i.source_id
-"""
 _NOT_QUARANTINED = """
 not exists (select 1 from quarantine q join consumer c on c.id = q.consumer_id
             where q.source_id = i.source_id and q.arrival = i.arrival and c.name = %(consumer)s
               and q.released_at is null)
 """
 
-# The pieces put together below are constants of this module, no values.
+# The pieces put together below are constants of this module, no values. "offset 0" keeps the planner from joining the
+# slice with the whole log: it guesses that a range takes a ninth of it.
 BATCH_ITEMS = f"""
-{_ITEM} join slice l on l.source_id = i.source_id and i.arrival between l.first_arrival and l.last_arrival
-where l.batch_id = %(batch)s and (l.arrivals is null or i.arrival = any(l.arrivals))
+select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, s.name as source
+from slice l cross join lateral (
+    select * from item i where i.source_id = l.source_id and i.arrival between l.first_arrival and l.last_arrival
+      and (l.arrivals is null or i.arrival = any(l.arrivals)) offset 0) i
+join source s on s.id = i.source_id
+where l.batch_id = %(batch)s
   and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
   and {_NOT_QUARANTINED}
 order by i.source_id, i.arrival
@@ -320,7 +321,7 @@ where i.source_id = any(%(sources)s)
   and (%(route)s::text is null or exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
       where c.name = %(consumer)s and b.route = %(route)s and b.state <> 'split' and l.source_id = i.source_id
-        and i.arrival between l.first_arrival and l.last_arrival
+        and int8range(l.first_arrival, l.last_arrival, '[]') @> i.arrival
         and (l.arrivals is null or i.arrival = any(l.arrivals))))
   and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
   and not exists (

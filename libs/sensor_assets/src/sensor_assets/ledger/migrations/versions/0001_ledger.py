@@ -133,6 +133,7 @@ create table slice (
     arrivals bigint[],
     primary key (batch_id, source_id)
 );
+create index slice_range on slice using gist (int8range(first_arrival, last_arrival, '[]'));
 comment on column slice.arrivals is 'The numbers taken, or null for all from first to last';
 
 create table listing_page (
@@ -190,7 +191,8 @@ with open_slices as (
                select count(*) from quarantine q
                where q.source_id = o.source_id and q.consumer_id = o.consumer_id and q.released_at is null
                  and q.arrival between o.first_arrival and o.last_arrival
-                 and (o.arrivals is null or q.arrival = any(o.arrivals)))), 0) as quarantined,
+                 -- Not "any": that would unpack the array for each row.
+                 and (o.arrivals is null or q.arrival in (select unnest(o.arrivals))))), 0) as quarantined,
            min((select i.seen_at from item i
                 where i.source_id = o.source_id and i.arrival = o.first_arrival)) as oldest
     from open_slices o group by o.consumer_id, o.source_id
