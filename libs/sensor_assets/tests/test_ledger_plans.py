@@ -105,8 +105,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 # A prepared statement gets a plan for any values sooner or later; one is planned for its values each time.
-PLANS = [(case, "known") for case in CASES]
-PLANS += [(case, "unknown") for case, (statement, _) in CASES.items() if statement != _sql.NEWEST_ITEMS]
+PLANS = [
+    *((case, "known") for case in CASES),
+    *((case, "unknown") for case, (statement, _) in CASES.items() if statement != _sql.NEWEST_ITEMS),
+]
 
 
 @pytest.mark.parametrize(("case", "values"), PLANS)

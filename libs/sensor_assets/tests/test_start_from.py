@@ -1,25 +1,17 @@
 """Where an asset starts in what its source holds already: with all of it, behind it, or at a day."""
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import dagster as dg
 import pytest
-from pydantic import SecretStr
-from sensor_assets import Batching, DefinitionError, Item, Page, Retry, Settings, Source, SourceClient
-from sensor_assets._consumers import Consumer, Outlet
-from sensor_assets._cursor import Cursor
-from sensor_assets._evaluate import evaluate
-from sensor_assets._runs import RunReport
-from sensor_assets._runtime import Runtime
+from sensor_assets import DefinitionError, Item, Page, Settings, Source, SourceClient
 from sensor_assets._start import Start
 from sensor_assets.ledger import PostgresLedger
 
 from .conftest import LedgerSchema
+from .monitoring import Monitor, following
 
-LOG = logging.getLogger("start from")
 DAY = timedelta(days=1)
 
 
@@ -63,77 +55,37 @@ class ShelfClient(SourceClient):
             first = last
 
 
-class NoRuns:
-    def report(self, batches: Any) -> dict[str, RunReport]:
-        return {}
+class World(Monitor):
+    """A monitor over one shelf."""
 
-
-class World:
-    """A monitor over one shelf, and what its assets were given."""
-
-    def __init__(self, schema: LedgerSchema, ledger: PostgresLedger, shelf: Shelf) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: PostgresLedger, shelf: Shelf) -> None:
+        super().__init__(ledger)
         self.shelf = shelf
-        self.cursor = Cursor()
-        self.given: dict[str, list[str]] = {}
-        self.settings = Settings(
-            environment="local", team="t", location="l", ledger_url=SecretStr(schema.url), ledger_schema="team_a"
-        )
-
-    def tick(self, *assets: str) -> None:
-        """Evaluate once and process what it launches."""
-        consumers = [_consumer(self.shelf, name) for name in assets or ("asset",)]
-        runtime = Runtime(settings=self.settings, consumers=consumers, ledger=self.ledger)
-        answer = evaluate(
-            runtime,
-            "monitor",
-            consumers=consumers,
-            cursor=self.cursor,
-            runs=NoRuns(),
-            policies={consumer.name: consumer.policy(lambda name: []) for consumer in consumers},
-            resources={},
-            log=LOG,
-        )
-        assert answer.failed is None
-        self.cursor = answer.cursor
-        for batch in answer.batches:
-            items = self.ledger.batch_items(batch)
-            self.given.setdefault(batch.consumer, []).extend(f"{item.key}:{item.version}" for item in items)
-            self.ledger.finish(batch.consumer, batch.id, "run", rejected=[], gone=[], now=runtime.clock.now())
 
     def drain(self, *assets: str) -> list[str]:
         """Evaluate until nothing comes any more, and return what the asset was given."""
         for _ in range(9):
-            self.tick(*assets)
+            self.look(*assets)
         for row in self.ledger.status():
             assert row["waiting"] == row["in_flight"] == 0
             assert row["done"] + row["quarantined"] + row["before_start"] == row["seen"]
         return self.given.get("asset", [])
 
+    def look(self, *assets: str) -> None:
+        """Evaluate once."""
+        answer = self.tick([following(self.shelf, name) for name in assets or ("asset",)])
+        assert answer.failed is None
+
     def before_start(self) -> Mapping[str, int]:
         return {row["consumer"]: row["before_start"] for row in self.ledger.status()}
-
-
-def _consumer(shelf: Shelf, name: str) -> Consumer:
-    return Consumer(
-        name=name,
-        sources=(shelf,),
-        source_keys={shelf.name: dg.AssetKey(shelf.name)},
-        outlets={None: Outlet(asset=dg.AssetKey(name), definition=None)},
-        batching=Batching(max_items=2),
-        retry=Retry(),
-        max_in_flight=2,
-        partitions_def=None,
-        backfill_policy=None,
-    )
 
 
 NewWorld = Callable[..., World]
 
 
 @pytest.fixture
-def new_world(ledger_schema: LedgerSchema, ledger: PostgresLedger) -> NewWorld:
-    return lambda start_from="all": World(ledger_schema, ledger, Shelf(start_from))
+def new_world(ledger: PostgresLedger) -> NewWorld:
+    return lambda start_from="all": World(ledger, Shelf(start_from))
 
 
 def test_all_of_the_history_is_processed_unless_told_otherwise(new_world: NewWorld) -> None:
@@ -169,7 +121,7 @@ def test_nothing_is_processed_before_the_source_was_listed_completely(start: str
     world.shelf.put("2013-01-01/a")
     world.shelf.pages_a_scan = 1
     for _ in range(3):
-        world.tick()
+        world.look()
         assert world.given == {}
     assert world.drain() == ([] if start == "now" else ["2013-01-01/a:1"])
     assert world.before_start() == {"asset": 8 if start == "now" else 7}
@@ -235,10 +187,10 @@ def test_an_asset_that_is_added_later_starts_when_it_is_added(new_world: NewWorl
 def test_the_start_is_looked_at_once(change: tuple[str, str], ledger_schema: LedgerSchema) -> None:
     before, after = change
     first, second = ledger_schema.open(), ledger_schema.open()
-    world = World(ledger_schema, first, Shelf(before))
+    world = World(first, Shelf(before))
     world.shelf.put("2013-01-01/a")
     given = list(world.drain())
-    restarted = World(ledger_schema, second, Shelf(after))
+    restarted = World(second, Shelf(after))
     restarted.cursor, restarted.shelf.items = world.cursor, world.shelf.items
     restarted.shelf.put("2013-01-01/b")
     assert given + restarted.drain() == [*given, "2013-01-01/b:1"]
@@ -254,8 +206,8 @@ def test_a_process_that_dies_before_it_notes_the_first_listing_leaves_that_to_th
     with monkeypatch.context() as patch:
         patch.setattr(PostgresLedger, "note_listed", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            world.tick()
-    world.tick()
+            world.look()
+    world.look()
     world.shelf.put("b")
     assert world.drain() == ["b:1"]
 
@@ -267,7 +219,7 @@ def test_a_consumer_that_was_registered_while_the_listing_ended_begins_with_the_
     world = new_world("now")
     world.shelf.put("a")
     world.shelf.pages_a_scan = 1
-    world.tick()
+    world.look()
     with world.ledger.transaction() as connection:
         connection.execute("update consumer_position set arrival = null, history = null, before_start = 0")
     world.drain()

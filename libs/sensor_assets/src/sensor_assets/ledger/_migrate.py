@@ -4,13 +4,16 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.url import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from sensor_assets.errors import LedgerError
+from sensor_assets.ledger._failures import FAILURES, explain
+from sensor_assets.ledger._revision import refuse_newer
 
 # Two migrations of one schema at a time would race; the lock lasts as long as the connection.
 _LOCK = "select pg_advisory_lock(hashtext('sensor_assets migrate ' || current_schema()))"
@@ -33,8 +36,10 @@ def upgrade(url: str, schema: str) -> None:
     try:
         with engine.connect() as connection:
             _upgrade(connection, schema)
-    except OperationalError as error:
-        raise LedgerError(f"the ledger's database cannot be reached: {error.orig}") from error
+    except DBAPIError as error:
+        if isinstance(error.orig, FAILURES):
+            raise LedgerError(explain(error.orig, url, schema)) from error
+        raise
 
 
 def _upgrade(connection: Connection, schema: str) -> None:
@@ -42,6 +47,7 @@ def _upgrade(connection: Connection, schema: str) -> None:
         raise LedgerError(f"schema '{schema}' does not exist: create it and let the team's role own it")
     connection.execute(text(_LOCK))
     connection.commit()
+    refuse_newer(MigrationContext.configure(connection).get_current_revision(), schema)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -7,7 +7,6 @@ from threading import Lock
 from typing import Any, LiteralString, TypeAlias
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
@@ -18,17 +17,15 @@ from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _messages, _pages, _recording, _rows, _scans, _sql, _version
+from sensor_assets.ledger import _emission, _messages, _pages, _recording, _revision, _rows, _scans, _sql, _version
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanEnd, ScanSupersededError
+from sensor_assets.ledger._failures import FAILURES, NOT_MIGRATED, explain
 from sensor_assets.ledger._storable import storable
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
 # Typed for plain rows in psycopg, though it reads none.
 _alive: Any = ConnectionPool.check_connection
-
-_NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
-_REFUSED = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege)
 
 
 class PostgresLedger:
@@ -53,6 +50,7 @@ class PostgresLedger:
         self._schema = schema
         self._pool: ConnectionPool[Connection] | None = None
         self._opening = Lock()
+        self._checked = False
         self._registered: set[tuple[str, int]] = set()
 
     def _opened(self) -> ConnectionPool[Connection]:
@@ -77,25 +75,29 @@ class PostgresLedger:
         """Run a block in one transaction, on a connection of the pool.
 
         Raises:
-            LedgerError: The database is away, full, read-only, not this role's, or not migrated.
+            LedgerError: The database is away, full, read-only, or not what this version works with.
         """
-        try:
+        with self._explained():
+            self._check_revision()
             with self._opened().connection() as connection, connection.transaction():
                 yield connection
-        except (psycopg.OperationalError, *_REFUSED, *_NOT_MIGRATED) as error:
-            raise LedgerError(self._explain(error)) from error
 
-    def _explain(self, error: Exception) -> str:
-        if isinstance(error, _NOT_MIGRATED):
-            return (
-                f"the ledger in schema '{self._schema}' is not migrated for this version: run `sensor-assets migrate`"
-            )
-        where = conninfo_to_dict(self._url)
-        where.pop("password", None)
-        # Where the server answered there is a code; the class 57 says that it is going down or coming up.
-        code = getattr(error, "sqlstate", None)
-        happened = "cannot be reached" if code is None or code.startswith("57") else "cannot be used"
-        return f"the ledger's database {happened} ({make_conninfo('', **where)}): {str(error).strip()}"
+    @contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            if isinstance(error, NOT_MIGRATED):
+                self._checked = False  # perhaps another version has migrated it meanwhile
+            raise LedgerError(explain(error, self._url, self._schema)) from error
+
+    def _check_revision(self) -> None:
+        if self._checked:
+            return
+        with self._opened().connection() as connection:
+            row = connection.execute(_revision.FOUND).fetchone()
+        _revision.check(row["version_num"] if row else None, self._schema)
+        self._checked = True
 
     def close(self) -> None:
         if self._pool is not None:
@@ -294,19 +296,19 @@ class PostgresLedger:
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:
         """Hold a session lock for each partition on a connection of its own, so that a dead process frees them."""
-        try:
+        with self._explained():
             connection = psycopg.connect(self._url, autocommit=True, **self._options)
-        except psycopg.OperationalError as error:
-            raise LedgerError(self._explain(error)) from error
         with connection:
-            for partition in sorted(set(partitions)):
-                connection.execute(_sql.LOCK_PARTITION, {"name": f"{consumer}/{partition}"})
+            with self._explained():
+                for partition in sorted(set(partitions)):
+                    connection.execute(_sql.LOCK_PARTITION, {"name": f"{consumer}/{partition}"})
 
             def still_held() -> None:
                 try:
                     connection.execute("select 1")
                 except psycopg.OperationalError as error:
-                    raise LedgerError(f"the only right to write was lost: {self._explain(error)}") from error
+                    reason = explain(error, self._url, self._schema)
+                    raise LedgerError(f"the only right to write was lost: {reason}") from error
 
             yield still_held
 
