@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from threading import Lock
 from typing import Any, LiteralString, TypeAlias
 
@@ -15,9 +15,10 @@ from sensor_assets._items import Item
 from sensor_assets._pages import ListingPage
 from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
+from sensor_assets._start import Start
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _messages, _pages, _recording, _revision, _rows, _scans, _sql, _version
+from sensor_assets.ledger import _emission, _messages, _pages, _recording, _revision, _rows, _scans, _sql, _starting, _version
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanEnd, ScanSupersededError
 from sensor_assets.ledger._failures import FAILURES, NOT_MIGRATED, explain
 from sensor_assets.ledger._storable import storable
@@ -182,7 +183,7 @@ class PostgresLedger:
             positions = connection.execute(_sql.LOCK_POSITIONS, {"consumers": names}).fetchall()
             if begins := [row["source_id"] for row in positions if row["begins"]]:
                 # It was registered while another process noted that the source was listed.
-                connection.execute(_sql.BEGIN_POSITIONS, {"sources": begins})
+                _starting.begin(connection, begins)
             rows = connection.execute(_sql.OPEN_BATCHES, {"consumers": names}, binary=True).fetchall()
             unfinished = _rows.batches(rows)
             if current > epoch:
@@ -213,19 +214,15 @@ class PostgresLedger:
         pairs = {(consumer.name, source) for consumer in consumers for source in consumer.sources}
         if pairs <= self._registered:
             return
-        names, sources = zip(*sorted(pairs), strict=True)
-        by_name = {consumer.name: consumer for consumer in consumers}
-        starts = [by_name[name].starts.get(source, "all") for name, source in zip(names, sources, strict=True)]
-        values = {
-            "names": list(names),
-            "sources": list(sources),
-            "histories": [start == "all" for start in starts],
-            "starts": [start.isoformat() if isinstance(start, date) else None for start in starts],
+        starts: dict[tuple[str, int], Start] = {
+            (consumer.name, source): consumer.starts.get(source, "all")
+            for consumer in consumers
+            for source in consumer.sources
         }
         with self.transaction() as connection:
             connection.execute(_sql.REGISTER_MONITOR, {"monitor": monitor})
-            connection.execute(_sql.REGISTER_CONSUMERS, values)
-            connection.execute(_sql.BEGIN_POSITIONS, {"sources": list(set(sources))})
+            connection.execute(_sql.REGISTER_CONSUMERS, _starting.positions(dict(sorted(starts.items()))))
+            _starting.begin(connection, {source for _, source in starts})
         self._registered |= pairs
 
     def launched(self, consumers: Sequence[str], monitor: str, epoch: int) -> list[BatchRecord]:

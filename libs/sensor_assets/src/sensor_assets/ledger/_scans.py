@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, tuple_row
 from sensor_assets._sources.base import Page
 from sensor_assets._state import SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _recording, _sql, _version
+from sensor_assets.ledger import _recording, _sql, _starting, _version
 from sensor_assets.ledger._api import Scan, ScanEnd
 from sensor_assets.ledger._storable import legible, storable
 
@@ -62,5 +62,5 @@ def end(connection: Connection, ends: Sequence[ScanEnd], now: datetime) -> dict[
     }
     after = {row["name"]: SourceState(**row) for row in connection.execute(_sql.END_SCANS, values)}
     if listed := [end.scan.source.id for end in ends if end.listed and end.scan.source.listed_at is None]:
-        connection.execute(_sql.BEGIN_POSITIONS, {"sources": listed})
+        _starting.begin(connection, listed)
     return after

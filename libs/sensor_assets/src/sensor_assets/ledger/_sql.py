@@ -1,5 +1,7 @@
 """The ledger's statements. Names are resolved by the connection's search_path: the team's schema."""
 
+from sensor_assets.ledger._starting import BEFORE_START
+
 REGISTER_SOURCES = """
 insert into source (name) select unnest(%(names)s::text[]) on conflict (name) do nothing
 """
@@ -149,28 +151,6 @@ select h.id, a.source_id, case when a.history then 0 end, a.start_from
 from asked a join have h on h.name = a.name on conflict do nothing
 """
 
-# Whether an item lies before the day from which a consumer starts: its partition does, where that looks like a date;
-# else it was changed before that day.
-_BEFORE_START = """
-coalesce(case when i.partition like '____-__-__%%' then i.partition < {day}
-              else i.modified < ({day}::timestamp at time zone 'UTC') end, false)
-"""
-
-# Where a consumer that does not want all of the history begins: behind what is there, or before the first item of it
-# that does not lie before its start. Once, when the source has shown all that it holds.
-BEGIN_POSITIONS = f"""
-update consumer_position p set
-    history = s.arrivals, arrival = begins.behind, before_start = begins.behind
-from source s cross join lateral (
-    select case when w.start_from is null then s.arrivals else coalesce((
-               select i.arrival from item i
-               where i.source_id = s.id and not {_BEFORE_START.format(day="w.start_from")}
-               order by i.arrival limit 1) - 1, s.arrivals) end as behind, w.consumer_id
-    from consumer_position w where w.source_id = s.id and w.arrival is null) begins
-where s.id = any(%(sources)s) and s.listed_at is not null
-  and p.source_id = s.id and p.consumer_id = begins.consumer_id and p.arrival is null
-"""  # noqa: S608
-
 REGISTER_MONITOR = """
 insert into monitor (name) values (%(monitor)s) on conflict do nothing
 """
@@ -230,7 +210,7 @@ select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition
 from item i join source s on s.id = i.source_id
 where i.source_id = %(source)s and i.arrival > %(arrival)s
   and (%(start_from)s::text is null or i.arrival > %(history)s
-       or not {_BEFORE_START.format(day="%(start_from)s::text")})
+       or not {BEFORE_START.format(day="%(start_from)s::text")})
 order by i.arrival limit %(limit)s
 """  # noqa: S608
 
@@ -254,12 +234,11 @@ where id = %(id)s
 """
 
 ADVANCE = f"""
-update consumer_position p set
-    arrival = %(arrival)s,
+update consumer_position p set arrival = %(arrival)s,
     before_start = p.before_start + case when p.start_from is null or p.history <= p.arrival then 0 else (
         select count(*) from item i
         where i.source_id = p.source_id and i.arrival > p.arrival and i.arrival <= least(%(arrival)s, p.history)
-          and {_BEFORE_START.format(day="p.start_from")}) end
+          and {BEFORE_START.format(day="p.start_from")}) end
 from consumer c
 where c.id = p.consumer_id and c.name = %(consumer)s and p.source_id = %(source)s
 """  # noqa: S608
