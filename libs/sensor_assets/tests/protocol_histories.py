@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from hypothesis import strategies as st
 
@@ -108,6 +109,12 @@ class Cursor:
         simulation.cursor = None if self.back is None else known[max(len(known) - 1 - self.back, 0)]
 
 
+class Playable(Protocol):
+    """Something that may happen."""
+
+    def play(self, simulation: Simulation) -> None: ...
+
+
 Event = Put | Delete | Darkness | Tick | LateTick | Execute | Purge | Ghost | Cursor
 
 A, B, BAD, C = "2013-01-02/a", "2013-01-01/b", POISONED, "2013-01-03/c"
@@ -189,7 +196,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 HISTORIES = st.lists(EVENTS, min_size=25, max_size=50)
 
 
-def play(history: Sequence[Event], simulation: Simulation) -> None:
+def play(history: Sequence[Playable], simulation: Simulation) -> None:
     """Play a history, let everything come to rest, and check what is there then."""
     for event in history:
         event.play(simulation)

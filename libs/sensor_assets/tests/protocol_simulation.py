@@ -239,7 +239,7 @@ class Simulation:
             environment="local", team="t", location="l", ledger_url=SecretStr("postgresql://"), ledger_schema="t"
         )
         self.source = WorldSource(f"world{number}", self.world)
-        self.consumers, self.declarations = _consumers(number, self.source)
+        self.consumers, self.declarations = self._declare(number)
         # What the code server's process remembers.
         self.familiar: dict[int, Familiar] = {}
         # What Dagster holds durably.
@@ -251,6 +251,10 @@ class Simulation:
         self.contents: dict[str, object] = {}
         self.ended: set[str] = set()
         self.epoch = 0
+
+    def _declare(self, number: int) -> tuple[list[Consumer], dict[dg.AssetKey, Declaration]]:
+        """Return who follows the world; the first of them rebuilds partitions."""
+        return _consumers(number, self.source)
 
     def follow_another_world(self) -> World:
         """Let `rebuilt` follow a second source too, with a world of its own, and nobody follow anything else."""
@@ -476,13 +480,7 @@ class Simulation:
 
     def check(self) -> None:
         """Compare the effects with the world, the log with its history, and the quarantine with the poison."""
-        rows = self._select(
-            "select key, version, arrival from item where source_id = (select id from source where name = %s) "
-            "order by arrival",
-            self.source.name,
-        )
-        log = [(key, decode(version), arrival) for key, version, arrival in rows]
-        self._check_log([(key, version) for key, version, _ in log])
+        log = self._log(self.source)
         wanted = {key: version for key, version in self.world.things.items() if key != POISONED}
         present = {key: version for content in self.sinks.partitions.values() for key, version in content.items()}
         assert {key: present.get(key) for key in wanted} == wanted, "a partition does not show the world"
@@ -493,17 +491,27 @@ class Simulation:
         assert {newest[key] for key in wanted} <= set(appended), "an arrival was not appended"
         self._check_quarantine(newest)
 
-    def _check_log(self, log: Sequence[tuple[str, str]]) -> None:
-        """Compare the log of each key with its history: nothing was seen that was not there, or backwards."""
+    def _log(self, source: WorldSource) -> list[tuple[str, str, int]]:
+        """Return the log of a source, after it was compared with its world's history.
+
+        Nothing was seen that was not there, or backwards, and what is there now was.
+        """
+        rows = self._select(
+            "select key, version, arrival from item where source_id = (select id from source where name = %s) "
+            "order by arrival",
+            source.name,
+        )
+        log = [(key, decode(version), arrival) for key, version, arrival in rows]
         versions: dict[str, list[str]] = {}
-        for key, version in log:
+        for key, version, _ in log:
             versions.setdefault(key, []).append(version)
         for key, seen in versions.items():
-            history: Iterator[str] = iter(self.world.history[key])
+            history: Iterator[str] = iter(source.world.history[key])
             assert all(version in history for version in seen), f"{key} did not go through {seen}"
-        for key, version in self.world.things.items():
+        for key, version in source.world.things.items():
             assert key in versions, f"{key} was not seen"
             assert versions[key][-1] == version, f"the present version of {key} was not seen"
+        return log
 
     def _check_quarantine(self, newest: Mapping[str, tuple[str, str, int]]) -> None:
         for consumer in self.consumers:
