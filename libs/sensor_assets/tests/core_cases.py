@@ -245,7 +245,7 @@ def cases(draw: st.DrawFn) -> Case:
             targets=TARGETS,
             max_hold=draw(st.sampled_from([None, 10])),
             otherwise="left",
-            max_waiting=draw(st.sampled_from([1, 3, 100])),
+            max_waiting=draw(st.sampled_from([1, 3, 10, 100])),
         ),
     )
     pending = draw(_arrivals(first=20))

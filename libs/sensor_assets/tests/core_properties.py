@@ -195,7 +195,7 @@ class _What:
         if left and overruled:
             assert max(arrival.seen_at for arrival in overruled) <= min(arrival.seen_at for arrival in left)
         if overruled and self.case.route in (*LEAVES_ODD, "sends nothing") and limit is None:
-            crowd = min(self.case.policy.batching.max_items, len(left) + len(overruled))
+            crowd = min(self.case.policy.batching.max_items, router.max_waiting // 10)
             unready = [arrival for arrival in self.placed if arrival in self.parked and arrival not in ready]
             unseen = len(unready) + 1 if self.more_parked else 0
             too_many = len(left) + len(overruled) + unseen - router.max_waiting

@@ -130,7 +130,7 @@ MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
     "only a part of what waits comes back": (
         _parking,
         "PARKED",
-        statement("where consumer_id = %(consumer)s", "where arrival % 2 = 0 and consumer_id = %(consumer)s"),
+        statement("where consumer_id = %(consumer)s", "where arrival %% 2 = 0 and consumer_id = %(consumer)s"),
     ),
     "every source is believed to have shown every day": (
         _parking,

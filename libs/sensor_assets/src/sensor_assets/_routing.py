@@ -103,8 +103,8 @@ class Router:
         max_hold: How long items may be held, seconds or timedelta; then `decide` is asked with ``forced=True``, and
             what it still holds for longer goes to `otherwise` (everything, when it holds everything).
         otherwise: The outlet for that case, the first target unless told.
-        max_waiting: Most items that may wait while others go. When `decide` leaves more, the oldest go to `otherwise`:
-            it could not be shown all of them together.
+        max_waiting: Most items that may wait while others go. When `decide` leaves more, the oldest go to `otherwise`,
+            a tenth of them at once: it could not be shown all of them together.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ def route(router: Router, arrivals: Sequence[Arrival], now: datetime, *, more: b
         now: The time.
         more: Whether more waits than these.
         unseen: How many of those that earlier answers left waiting are not among these, as far as that is known.
-        batch: Most items in a batch; when too many wait, that many go at once instead of one by one.
+        batch: Most items in a batch.
 
     Raises:
         RouteError: An item was named twice or does not wait, or something was sent to an unknown outlet.
@@ -181,7 +181,8 @@ def route(router: Router, arrivals: Sequence[Arrival], now: datetime, *, more: b
     ways, left, reasons = _sort(router, arrivals, answer if isinstance(answer, Sequence) else [answer])
     due = sum(1 for arrival in left if limit is not None and arrival.seen_at <= limit)
     if (too_many := len(left) + unseen - router.max_waiting) > 0:
-        due = max(due, too_many, min(batch, len(left)))
+        # Some at once, so that not every further item sends the next one off alone.
+        due = max(due, too_many, min(batch, router.max_waiting // 10))
         reasons = [f"more than {router.max_waiting} items wait, the oldest go to '{router.otherwise}'", *reasons]
     if due:
         ways[Way(router.otherwise)] = [*ways.get(Way(router.otherwise), []), *left[:due]]
