@@ -5,6 +5,7 @@
 - `create_test_daemon_workspace_context`, `GrpcServerTarget`: what `dagster-daemon run -w workspace.yaml` builds around
   it.
 - `SyncInMemoryRunLauncher`: runs in the daemon's process, for tests that are not about processes.
+- `execute_backfill_iteration`, `launchPartitionBackfill`: the daemon's loop for backfills, and what the UI sends.
 - `execute_run`, `InMemoryJob`: a re-execution without a server to ask for it.
 - `InstigatorState`, `SensorInstigatorData`: what the UI's "set cursor" writes.
 - `InstigationLogger`: what `context.log` of a sensor is; `get_instigation_log_records` reads what a tick has logged.
@@ -16,20 +17,24 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.instigation_logger import InstigationLogger, get_instigation_log_records
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.execution.api import execute_run
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
+from dagster_graphql.client.query import LAUNCH_PARTITION_BACKFILL_MUTATION
+from dagster_graphql.test.utils import execute_dagster_graphql
 
 LOCATION = "tested"
 TICK_LOGGER = InstigationLogger
@@ -55,6 +60,21 @@ class Daemon:
         """Evaluate every sensor that is due, launch what it asks for; die by SIGKILL at the crash point."""
         flags = {sensor: {crash_point: signal.SIGKILL}} if crash_point else None
         list(execute_sensor_iteration(self._workspace, logging.getLogger("daemon"), None, None, None, flags))
+
+    def launch_backfill(self, asset: str, partitions: Sequence[str] | None) -> str:
+        """Do what the UI does when a person launches a backfill, of all partitions without a choice; returns its id."""
+        chosen = {"allPartitions": True} if partitions is None else {"partitionNames": list(partitions)}
+        variables = {"backfillParams": {"assetSelection": [{"path": [asset]}], **chosen}}
+        context = self._workspace.create_request_context()
+        answer: Any = execute_dagster_graphql(context, LAUNCH_PARTITION_BACKFILL_MUTATION, variables)
+        return answer.data["launchPartitionBackfill"]["backfillId"]
+
+    def backfill_ended(self, backfill: str) -> str:
+        """Let the backfill go on; returns how it ended, or nothing as long as it has not."""
+        list(execute_backfill_iteration(self._workspace, logging.getLogger("daemon")))
+        found = self._workspace.instance.get_backfill(backfill)
+        assert found is not None
+        return "" if found.status in (BulkActionStatus.REQUESTED, BulkActionStatus.FAILING) else found.status.value
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class OutsideSettings(Settings):
     """Where the outside world of a test is."""
 
     outside: str = ""
+    landing_url: str = ""
 
 
 class StoppedClock(Clock):
@@ -153,6 +154,7 @@ def settings(outside: str | Path = "") -> OutsideSettings:
             "ledger_url": "postgresql://nobody@/none",
             "ledger_schema": "none",
             "outside": url,
+            "landing_url": url,
         }
     )
 

@@ -327,7 +327,7 @@ def test_a_route_may_let_some_days_go_while_others_wait(
     customers.put("2013-01-07")
     location.work()
     assert seen.take() == [(("2013-01-07",), ["customers:2013-01-07", "orders:2013-01-07"])]
-    assert location.evaluate().skip_message == "router holds: 1 items were left out by the route"
+    assert location.evaluate().skip_message == "router holds: 1 item left out by the route"
     customers.put("2013-01-05")
     location.work()
     assert seen.take() == [(("2013-01-05",), ["customers:2013-01-05", "orders:2013-01-05"])]

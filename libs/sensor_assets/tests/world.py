@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,22 @@ class World:
         """Return the reasons of the quarantined items."""
         return [row["reason"] for row in self.ledger.execute("select reason from quarantine")]
 
+    def backfill(self, asset: str, partitions: Sequence[str] | None = None) -> tuple[str, list[dg.DagsterRun]]:
+        """Launch what the UI launches, all partitions without a choice, and wait; returns how it ended, and its runs."""
+        backfill = self.daemon.launch_backfill(asset, partitions)
+        self.until(lambda: self.daemon.backfill_ended(backfill))
+        runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+        return self.daemon.backfill_ended(backfill), list(reversed(runs))
+
+    def materialized(self, asset: str) -> set[str]:
+        """Return the partitions of an asset that Dagster believes to be there."""
+        return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
+
+    def partition(self, asset: str, partition: str) -> list[str] | None:
+        """Return what an asset wrote for a partition."""
+        file = self.sink / asset / f"{partition}.json"
+        return sorted(json.loads(file.read_text())) if file.exists() else None
+
     def runs(self) -> list[dg.DagsterRun]:
         """Return the runs that the daemon launched, oldest first."""
         return [run for run in reversed(self.instance.get_runs()) if BATCH_TAG in run.tags]
@@ -148,9 +164,16 @@ class World:
 
 
 @contextmanager
-def running_world(postgres: Postgres, directory: Path, name: str) -> Generator[World]:
-    """Create databases, start a code server, and connect a daemon to it."""
-    for part in ("landing/days", "landing/loose", "sink", "home"):
+def running_world(
+    postgres: Postgres,
+    directory: Path,
+    name: str,
+    *,
+    location: str = "daemon_location",
+    sources: Sequence[str] = ("days", "loose"),
+) -> Generator[World]:
+    """Create databases, start a code server for a location beside this module, and connect a daemon to it."""
+    for part in (*(f"landing/{source}" for source in sources), "sink", "home"):
         (directory / part).mkdir(parents=True)
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"create database dagster_{name}".encode())
@@ -178,23 +201,23 @@ def running_world(postgres: Postgres, directory: Path, name: str) -> Generator[W
             psycopg.Connection[DictRow].connect(
                 ledger_url, options="-c search_path=tested", autocommit=True, row_factory=dict_row
             ) as ledger,
-            _code_server(socket, directory / "code.log"),
+            _code_server(socket, location, directory / "code.log"),
             dg.DagsterInstance.get() as instance,
             running_daemon(instance, socket) as daemon,
         ):
             yield World(directory, dagster_url, ledger, instance, daemon)
     finally:
         # Runs in this process have loaded the location, and with it a ledger whose connections nobody else would close.
-        if loaded := sys.modules.pop("daemon_location", None):
+        if loaded := sys.modules.pop(location, None):
             loaded.ledger.close()
         os.environ.clear()
         os.environ.update(before)
 
 
 @contextmanager
-def _code_server(socket: str, log: Path) -> Generator[None]:
+def _code_server(socket: str, location: str, log: Path) -> Generator[None]:
     program = [str(Path(sys.executable).with_name("dagster")), "api", "grpc", "--socket", socket]
-    program += ["--python-file", str(HERE / "daemon_location.py"), "--location-name", LOCATION]
+    program += ["--python-file", str(HERE / f"{location}.py"), "--location-name", LOCATION]
     with log.open("wb") as output:
         process = subprocess.Popen(program, stdout=output, stderr=output, start_new_session=True)
         try:

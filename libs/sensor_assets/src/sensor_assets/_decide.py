@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sensor_assets._batching import seconds
 from sensor_assets._cutting import chunks, slices
+from sensor_assets._items import counted
 from sensor_assets._policy import Policy
 from sensor_assets._readiness import Sifted, sift
 from sensor_assets._routing import Routed, Way, route
@@ -125,5 +126,5 @@ def _condition(policy: Policy, state: ConsumerState, sifted: Sifted, now: dateti
     wait = seconds(batching.max_wait)
     age = (now - min(arrival.seen_at for arrival in arrivals)).total_seconds()
     if not full and age < wait:
-        return Routed(ways={}, held=True, reason=f"{len(arrivals)} items wait for company, {wait - age:.0f} s at most")
+        return Routed(ways={}, held=True, reason=f"{counted(len(arrivals), 'wait')} for company, {wait - age:.0f} s at most")
     return Routed(ways={Way(None): arrivals})

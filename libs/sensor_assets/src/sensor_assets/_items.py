@@ -76,3 +76,9 @@ class Item:
     def open(self) -> BinaryIO:
         """Open the bytes of exactly this version as a file; see `read`."""
         return io.BytesIO(self.read())
+
+
+def counted(number: int, verb: str = "") -> str:
+    """Say how many items there are, and what they do: "1 item waits", "2 items wait"."""
+    noun, ending = ("item", "s") if number == 1 else ("items", "")
+    return f"{number} {noun} {verb}{ending}" if verb else f"{number} {noun}"

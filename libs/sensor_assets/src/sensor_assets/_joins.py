@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sensor_assets._batching import seconds
+from sensor_assets._items import counted
 from sensor_assets._state import Arrival, Log
 
 
@@ -41,7 +42,8 @@ class Join:
         since = min(arrival.seen_at for arrival in fresh)
         shown = frozenset(log.source for source, log in logs.items() if log.end > released[source])
         if missing := self.waits_for(shown, since, now):
-            return released, f"{len(fresh)} items wait for {', '.join(missing)} since {since:%Y-%m-%d %H:%M} UTC"
+            whom = ", ".join(missing)
+            return released, f"{counted(len(fresh), 'wait')} for {whom} since {since:%Y-%m-%d %H:%M} UTC"
         return {source: log.end for source, log in logs.items()}, None
 
     def _overdue(self, since: datetime, now: datetime) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sensor_assets._batching import seconds
-from sensor_assets._items import Item
+from sensor_assets._items import Item, counted
 from sensor_assets._state import Arrival
 from sensor_assets.errors import DefinitionError, SensorAssetsError
 
@@ -206,13 +206,13 @@ def _sort(
             continue
         if isinstance(outcome, Hold):
             held += chosen
-            reasons.append(f"{len(chosen)} items: {outcome.reason}")
+            reasons.append(f"{counted(len(chosen))}: {outcome.reason}")
             continue
         if outcome.to not in router.targets and not (isinstance(outcome, Skip) and outcome.to is None):
             known = ", ".join(router.targets)
             raise RouteError(f"route '{router.name}' sent items to '{outcome.to}'; it has {known}")
         ways[Way(outcome.to, outcome.reason if isinstance(outcome, Skip) else None)] += chosen
     if unnamed:
-        reasons.append(f"{len(unnamed)} items were left out by the route")
+        reasons.append(f"{counted(len(unnamed))} left out by the route")
     waiting = {id(arrival) for arrival in (*held, *unnamed.values())}
     return dict(ways), [arrival for arrival in arrivals if id(arrival) in waiting], reasons

@@ -17,12 +17,12 @@ Connection: TypeAlias = psycopg.Connection[DictRow]
 # A partition for which something arrives is looked at in any case.
 LOOKS = 100
 
-# The first of each partition in the order of the index, which is the one that waits longest; a jump for each.
+# The first of each partition in the order of the index, which is the one that waits longest; a jump for each. chr(1)
+# makes of a text the next one that there can be, because no text holds a zero byte.
 WAITING = """
 with recursive look as (
     (select partition, seen_at from parked
-     where consumer_id = %(consumer)s and partition > coalesce(%(after)s, '') collate "C"
-        or consumer_id = %(consumer)s and %(after)s::text is null and partition = ''
+     where consumer_id = %(consumer)s and partition >= coalesce(%(after)s::text || chr(1), '') collate "C"
      order by partition, seen_at limit 1)
     union all
     select n.partition, n.seen_at from look cross join lateral (
@@ -33,8 +33,7 @@ with recursive look as (
 select partition, seen_at from look limit %(limit)s
 """
 
-# A window without an end holds one text: from that one up to the next text there can be. The windows come one after the
-# other until there are enough.
+# A window without an end holds one text. The windows come one after the other until there are enough.
 PARKED = """
 select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, i.seen_at,
        s.name as source
@@ -47,7 +46,8 @@ from (
         order by partition, seen_at limit %(limit)s
     ) p limit %(limit)s
 ) p
-join item i on i.source_id = p.source_id and i.arrival = p.arrival join source s on s.id = i.source_id
+cross join lateral (select * from item where source_id = p.source_id and arrival = p.arrival limit 1) i
+join source s on s.id = i.source_id
 """
 
 SHOWN = """
