@@ -8,7 +8,7 @@ from typing import Any
 from sensor_assets import Item, ScanContext, Settings, Source
 from sensor_assets._bodies import Bodies
 from sensor_assets._items import MESSAGE
-from sensor_assets.ledger import PostgresLedger
+from sensor_assets.ledger import PostgresLedger, Scan
 
 from .location import settings
 
@@ -53,9 +53,27 @@ class Scanner:
 
     def scan(self, *, pages: int | None = None) -> int:
         """Scan and record, the whole source or some pages; returns the number of new arrivals."""
+        scan, context = self._begin()
+        new = 0
+        for number, page in enumerate(self.client.scan(context), start=1):
+            new += self.ledger.record(scan, page, NOW)
+            if page.acknowledge is not None and self.acknowledges:
+                page.acknowledge()
+            if number == pages:
+                break
+        return new
+
+    def look(self) -> list[Item]:
+        """Scan one page and record nothing, as a process does that is killed."""
+        _, context = self._begin()
+        for page in self.client.scan(context):
+            return list(page.items)
+        return []
+
+    def _begin(self) -> tuple[Scan, ScanContext]:
         state = self.ledger.sources([self.source.name])[self.source.name]
         scan = self.ledger.begin_scan(state)
-        context = ScanContext(
+        return scan, ScanContext(
             position=scan.source.position,
             known=lambda keys: self.ledger.known(state.id, keys),
             settings=self.settings,
@@ -65,14 +83,6 @@ class Scanner:
             remaining=lambda: self.seconds,
             now=self.now or datetime.now(UTC),
         )
-        new = 0
-        for number, page in enumerate(self.client.scan(context), start=1):
-            new += self.ledger.record(scan, page, NOW)
-            if page.acknowledge is not None and self.acknowledges:
-                page.acknowledge()
-            if number == pages:
-                break
-        return new
 
     def items(self) -> list[Item]:
         """Return the newest version of every key, in the order of arrival."""
@@ -87,7 +97,10 @@ class Scanner:
 
     def read(self, key: str) -> bytes:
         """Read the newest version of a key as a run does."""
-        item = self.item(key)
+        return self.read_item(self.item(key))
+
+    def read_item(self, item: Item) -> bytes:
+        """Read an item as a run does."""
         return Bodies(self.ledger, [item]).read(item) if MESSAGE in item.metadata else self.client.read(item)
 
     def rows(self, items: Sequence[Item]) -> list[dict[str, Any]]:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sensor_assets._batching import size_in_bytes
 from sensor_assets._items import MESSAGE, UNMATCHED, Item
 from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.etags import HASHED
-from sensor_assets.errors import DefinitionError
+from sensor_assets.errors import DefinitionError, SourceError
+
+T = TypeVar("T")
 
 # Messages that are asked for at a time; SQS gives no more.
 AT_ONCE = 10
@@ -200,7 +202,7 @@ class QueueClient(SourceClient):
             receiver = self._receiver
         while (wait := min(self._source.wait, context.remaining() - RESERVE)) >= 0:
             context.calls["receive"] += 1
-            messages = receiver.receive(AT_ONCE, wait)
+            messages = self._told(receiver.receive, AT_ONCE, wait)
             if not messages:
                 return
             yield self._page(messages, receiver, context)
@@ -211,8 +213,19 @@ class QueueClient(SourceClient):
             items=[self._item(message) for message in messages],
             position=context.position,
             bodies={message.id: message.body for message in kept},
-            acknowledge=(lambda: receiver.acknowledge(kept)) if kept else None,
+            acknowledge=(lambda: self._told(receiver.acknowledge, kept)) if kept else None,
         )
+
+    def _told(self, method: Callable[..., T], *arguments: Any) -> T:
+        """Call a method of the receiver, which may be anybody's; what it raises becomes an error of the source."""
+        try:
+            return method(*arguments)
+        except SourceError:
+            raise
+        except Exception as error:
+            raise SourceError(
+                f"source '{self._source.name}': its receiver failed: {type(error).__name__}: {error}"
+            ) from error
 
     def _item(self, message: Message) -> Item:
         item = Item(
