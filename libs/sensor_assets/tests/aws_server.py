@@ -50,7 +50,7 @@ def running_aws() -> Generator[str]:
         process.wait()
 
 
-def sqs_client(url: str) -> Any:
+def sqs_client(url: str, *, read_timeout: float = 60) -> Any:
     """Return a client of the server's queues."""
     return boto3.client(
         "sqs",
@@ -58,5 +58,5 @@ def sqs_client(url: str) -> Any:
         region_name=CREDENTIALS["AWS_REGION"],
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"total_max_attempts": 1}),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout),
     )

@@ -64,14 +64,14 @@ class Batch:
         if all(item != other for other, _ in self.rejections):
             self.rejections.append((item, reason))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of a table source for `items`, by column.
+    def rows(self, items: Sequence[Item] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a table source, by column: for `items`, or for those of `by_partition` or `current`.
 
-        A row that changed after it was recorded is left out: the newer version arrives by itself.
+        A row that changed after it was recorded is left out: the newer version arrives by itself. So are deletions.
         """
         if self.load_rows is None:
             raise SensorAssetsError("batch.rows() is for table sources; read objects by item.read()")
-        return self.load_rows(self.items)
+        return self.load_rows(self.items if items is None else items)
 
     @classmethod
     def of(
