@@ -51,6 +51,8 @@ format: sync ## format the code and write the derived files
 	@$(RUN) ruff check --fix --quiet .
 	@$(RUN) ruff format --quiet .
 	@$(RUN) tenancy render
+	@$(RUN) python -m sensor_assets.component._schema
+	@$(RUN) python -m tests.api_reference
 
 .PHONY: setup
 setup: .venv/.setup ## install the platform and the environment of every location

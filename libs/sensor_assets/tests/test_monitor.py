@@ -54,7 +54,8 @@ class Outside:
                 raise self.error
             yield from self.items
 
-        self.source: FunctionSource = source(name, **{"every": SOON, **common})(show)
+        options: Any = {"every": SOON, **common}
+        self.source: FunctionSource = source(name, **options)(show)
 
     def put(self, *keys: str) -> None:
         self.items += [Item(key=key, version="1") for key in keys]

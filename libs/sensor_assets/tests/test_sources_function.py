@@ -1,11 +1,13 @@
 """Sources that are functions of the user's own."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import date
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from sensor_assets import DefinitionError, Item, ItemGone, ScanContext, SourceError, source
+from sensor_assets._sources.base import Common, CommonOptions
 from sensor_assets._sources.function import FunctionSource
 from sensor_assets.ledger import PostgresLedger
 
@@ -203,3 +205,12 @@ def test_a_function_without_a_context_is_refused() -> None:
         @source("wrong")
         def wrong() -> Iterator[Item]:
             yield from ()
+
+
+def test_what_every_source_takes_is_known_to_type_checkers() -> None:
+    assert list(get_type_hints(CommonOptions)) == [field.name for field in fields(Common)]
+
+
+def test_an_argument_that_no_source_takes_is_refused_by_name() -> None:
+    with pytest.raises(DefinitionError, match="source 'shown': there is no argument evry; see FunctionSource"):
+        source("shown", evry=30)(lambda context: ())  # pyright: ignore[reportCallIssue]

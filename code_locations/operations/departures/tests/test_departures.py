@@ -1,16 +1,19 @@
 """Departures of a day from its flight files, good and bad."""
 
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
 import dagster as dg
 import polars as pl
 import pytest
+from operations_departures.definitions import defs
 from operations_departures.defs.departures import departures, flight_files
 from operations_departures.flight_file import SCHEMA
 from operations_departures.settings import settings
 from polars.testing import assert_frame_equal
 from sensor_assets import Batch, Lake, ScanContext
+from sensor_assets.testing import Crash, Location, MemoryStore
 
 DAY = "2013-01-01"
 HEADER = ",".join(SCHEMA)
@@ -121,3 +124,17 @@ def test_a_key_without_a_date_is_seen_and_told_apart(tmp_path: Path) -> None:
         "notes.csv": None,
     }
     assert "key 'notes.csv' does not match '{date:%Y-%m-%d}*.csv'" in items["notes.csv"].metadata.values()
+
+
+@pytest.mark.parametrize("crash", Crash.of_a_run(), ids=str)
+def test_whatever_is_killed_a_day_is_as_its_newest_files_say(
+    make_location: Callable[..., Location], lake: Lake, crash: Crash
+) -> None:
+    landing = MemoryStore()
+    landing.put("2013-01-01.csv", csv(EWR, LGA))
+    location = make_location(defs(), store=landing, resources={"lake": lake})
+    location.work(crash=crash)
+    landing.put("2013-01-01-late.csv", csv(JFK))
+    location.settle()
+    assert written(lake).height == 3
+    assert location.work() == []

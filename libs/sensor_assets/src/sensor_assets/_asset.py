@@ -26,7 +26,7 @@ _DECLARATION = "__sensor_asset__"
 SOURCE_TAG = "sensor_assets/source"
 
 
-class SensorAsset(dg.AssetsDefinition, Generic[P, R]):
+class SensorAssetDefinition(dg.AssetsDefinition, Generic[P, R]):
     """An asset definition that is called like the function it was made of.
 
     Dagster's copies of it (with another group, say) are plain `AssetsDefinition`s again; nothing but the direct call
@@ -65,7 +65,7 @@ def sensor_asset(
     max_hold: timedelta | float | None = None,
     add_partitions: bool = False,
     **asset: Any,
-) -> "Callable[[Callable[P, R]], SensorAsset[P, R]]":
+) -> "Callable[[Callable[P, R]], SensorAssetDefinition[P, R]]":
     """Make an asset that materializes when its source shows something new.
 
     The function has a parameter ``batch: Batch``; everything else is as in ``@dagster.asset``, and so are the remaining
@@ -91,8 +91,7 @@ def sensor_asset(
 
     Example:
         >>> @sensor_asset(flight_files, partitions_def=daily)
-        ... def departures(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult:
-        ...     ...
+        ... def departures(context: dg.AssetExecutionContext, batch: Batch, lake: Lake) -> dg.MaterializeResult: ...
     """
     if isinstance(follows, Source | Target):
         chosen: Follows = follows
@@ -110,12 +109,12 @@ def sensor_asset(
         prefix=_prefix(asset),
     )
 
-    def decorate(function: Callable[P, R]) -> "SensorAsset[P, R]":
+    def decorate(function: Callable[P, R]) -> "SensorAssetDefinition[P, R]":
         compute = _compute(function)
         setattr(compute, _DECLARATION, _Attached(declaration, function))
         definition = _asset(compute, declaration, asset)
-        definition.__class__ = SensorAsset
-        return cast("SensorAsset[P, R]", definition)
+        definition.__class__ = SensorAssetDefinition
+        return cast("SensorAssetDefinition[P, R]", definition)
 
     return decorate
 

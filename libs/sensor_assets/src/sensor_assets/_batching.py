@@ -59,10 +59,15 @@ class Batching:
 class Retry:
     """What happens to a batch whose run failed or vanished.
 
-    It is tried again after `backoff`, doubled each time up to `max_backoff`. After `max_failures` failures it is
-    halved, so that one bad item is found in about log2(n) runs while its siblings go on; the single item that still
-    fails is quarantined, provided that another batch succeeded meanwhile (else the sink is down, not the item bad) or
-    that it failed `give_up` times.
+    It is tried again later. A batch that keeps failing is halved, so that one bad item is found in about log2(n) runs
+    while its siblings go on; the single item that still fails is quarantined.
+
+    Args:
+        max_failures: Failures after which a batch is halved, and a single item quarantined, provided that another batch
+            succeeded meanwhile: else the sink is down, not the item bad.
+        backoff: Time before the next attempt (seconds or timedelta), doubled with each failure.
+        max_backoff: Longest time between two attempts (seconds or timedelta).
+        give_up: Failures after which a single item is quarantined even if nothing succeeded meanwhile.
     """
 
     max_failures: int = 3

@@ -1,7 +1,7 @@
 """`with_sources`: everything that a location's sensor assets need besides themselves."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -10,10 +10,12 @@ from sensor_assets._consumers import Consumer, collect
 from sensor_assets._metrics import check_environment
 from sensor_assets._monitor import HEALTH_CHECK, SourceGroup, build_monitor
 from sensor_assets._runtime import RESOURCE_KEY, Runtime
-from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Source
 from sensor_assets.errors import DefinitionError
-from sensor_assets.ledger import Ledger, PostgresLedger
+from sensor_assets.ledger import Ledger
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 DEFAULT_MONITOR = "source_monitor"
 
@@ -21,7 +23,7 @@ DEFAULT_MONITOR = "source_monitor"
 def with_sources(
     definitions: dg.Definitions,
     *,
-    settings: Settings,
+    settings: "Settings",
     resources: Mapping[str, Any] | None = None,
     groups: Sequence[SourceGroup] = (),
     ledger: Ledger | None = None,
@@ -48,7 +50,7 @@ def with_sources(
     runtime = Runtime(
         settings=settings,
         consumers=consumers,
-        ledger=ledger or PostgresLedger(settings.ledger_url.get_secret_value(), settings.ledger_schema),
+        ledger=ledger or _ledger(settings),
     )
     check_environment()
     _ = runtime.clients  # fills in every placeholder now, so that a missing setting fails here and by name
@@ -67,6 +69,12 @@ def with_sources(
     )
 
 
+def _ledger(settings: "Settings") -> Ledger:
+    from sensor_assets.ledger import PostgresLedger  # noqa: PLC0415 - psycopg, which a test with a ledger of its own saves
+
+    return PostgresLedger(settings.ledger_url.get_secret_value(), settings.ledger_schema)
+
+
 def _keys(asset: Any) -> set[dg.AssetKey]:
     """Return the keys of anything that `Definitions` takes as an asset."""
     if isinstance(asset, dg.AssetsDefinition):
@@ -75,7 +83,7 @@ def _keys(asset: Any) -> set[dg.AssetKey]:
     return {key} if isinstance(key, dg.AssetKey) else set()
 
 
-def _spec(key: dg.AssetKey, source: Source, settings: Settings) -> dg.AssetSpec:
+def _spec(key: dg.AssetKey, source: Source, settings: "Settings") -> dg.AssetSpec:
     return dg.AssetSpec(
         key=key,
         description=source.common.description,

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sensor_assets._settings import Settings
 from sensor_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 PORT_VARIABLE = "SENSOR_ASSETS_METRICS_PORT"
 OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -94,7 +96,7 @@ class Metrics:
 NOWHERE = Metrics()
 
 
-def of_code_server(settings: Settings, status: Status) -> Metrics:
+def of_code_server(settings: "Settings", status: Status) -> Metrics:
     """Return where a process that evaluates monitors measures to: its own HTTP endpoint, else OTLP, else nowhere.
 
     Args:
@@ -108,7 +110,7 @@ def of_code_server(settings: Settings, status: Status) -> Metrics:
     return _pushed(settings, status)
 
 
-def of_run(settings: Settings) -> Metrics:
+def of_run(settings: "Settings") -> Metrics:
     """Return where a run measures to: OTLP or nowhere, because nobody scrapes a process that lives for seconds."""
     return _pushed(settings, None)
 
@@ -141,7 +143,7 @@ def _port() -> int | None:
     return int(text)
 
 
-def _pushed(settings: Settings, status: Status | None) -> Metrics:
+def _pushed(settings: "Settings", status: Status | None) -> Metrics:
     """Return OpenTelemetry where the environment names an endpoint or the process has set up its SDK."""
     asked = any(os.environ.get(name) for name in OTLP_VARIABLES) and find_spec("opentelemetry") is not None
     if not asked and "opentelemetry.sdk.metrics" not in sys.modules:
@@ -151,5 +153,5 @@ def _pushed(settings: Settings, status: Status | None) -> Metrics:
     return _or_nowhere(lambda: push(_common(settings), status, own=asked))
 
 
-def _common(settings: Settings) -> dict[str, str]:
+def _common(settings: "Settings") -> dict[str, str]:
     return {"team": settings.team, "location": settings.location}

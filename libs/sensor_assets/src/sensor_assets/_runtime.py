@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from itertools import groupby
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import finalize
 
@@ -16,9 +16,11 @@ from sensor_assets._consumers import Consumer
 from sensor_assets._items import MESSAGE, Item
 from sensor_assets._metrics import Metrics, of_code_server, of_run
 from sensor_assets._scan import Familiar, SourceScan
-from sensor_assets._settings import Settings
 from sensor_assets._sources.base import Source, SourceClient
 from sensor_assets.ledger import Ledger
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 RESOURCE_KEY = "sensor_assets"
 
@@ -38,7 +40,7 @@ class Runtime:
     """Shared by the monitor and the runs of a location; under the resource key ``sensor_assets``."""
 
     def __init__(
-        self, *, settings: Settings, consumers: Sequence[Consumer], ledger: Ledger, clock: Clock | None = None
+        self, *, settings: "Settings", consumers: Sequence[Consumer], ledger: Ledger, clock: Clock | None = None
     ) -> None:
         self.settings = settings
         self.ledger = ledger

@@ -14,6 +14,10 @@ class DefinitionError(SensorAssetsError):
     """A source, router or sensor asset is declared in a way that cannot work; raised when definitions load."""
 
 
+class MissingExtraError(SensorAssetsError, ImportError):
+    """A package is not installed that an optional part needs; the message names the extra that brings it."""
+
+
 class SettingsError(SensorAssetsError):
     """An environment variable that the location needs is missing or wrong; the message names each one."""
 

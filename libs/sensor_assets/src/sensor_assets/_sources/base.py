@@ -4,19 +4,21 @@ import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sensor_assets._batching import seconds
 from sensor_assets._due import MOST_PATIENCE, MOST_SCAN_SECONDS
 from sensor_assets._items import UNMATCHED, Item
 from sensor_assets._log import Log
 from sensor_assets._pages import ListingPage, PageMap, Relisting
-from sensor_assets._settings import Settings
 from sensor_assets._start import Start, parse_start
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 Duration = timedelta | float | str
 
@@ -72,7 +74,7 @@ class ScanContext:
 
     position: Any
     known: Callable[[Sequence[str] | None], Mapping[str, str]]
-    settings: Settings
+    settings: "Settings"
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pages: PageMap = field(default_factory=NoPages)
     live: Callable[[str | None, int], Sequence[Item]] = field(default=lambda after, limit: ())  # noqa: ARG005
@@ -145,14 +147,36 @@ class Common:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+class CommonOptionsButMetadata(TypedDict, total=False):
+    """The fields of `Common` as keyword arguments, for a source whose own ``metadata`` is something else."""
+
+    every: Duration
+    stale_after: timedelta | float
+    start_from: Start | str
+    patience: timedelta | float | None
+    description: str | None
+    key_prefix: str | Sequence[str] | None
+    group_name: str
+
+
+class CommonOptions(CommonOptionsButMetadata, total=False):
+    """The fields of `Common` as keyword arguments, so that a type checker knows them."""
+
+    metadata: Mapping[str, Any]
+
+
 class Source(ABC):
     """A place outside Dagster where data appears. Declared at import, opened with the settings of an environment."""
 
     kind: str = "source"
 
-    def __init__(self, name: str, **common: Any) -> None:
+    def __init__(self, name: str, **common: Unpack[CommonOptions]) -> None:
         if not name.isidentifier():
             raise DefinitionError(f"source '{name}': a name has letters, digits and underscores, as in flight_files")
+        if unknown := sorted(set(common) - {field.name for field in fields(Common)}):
+            raise DefinitionError(
+                f"source '{name}': there is no argument {', '.join(unknown)}; see {type(self).__name__}"
+            )
         self.name = name
         self.common = Common(**common)
         self.start_from: Start = parse_start(self.common.start_from, f"source '{name}'")
@@ -179,7 +203,7 @@ class Source(ABC):
         return True
 
     @abstractmethod
-    def open(self, settings: Settings) -> SourceClient:
+    def open(self, settings: "Settings") -> SourceClient:
         """Fill in the settings and return a client; does not touch the outside yet.
 
         Raises:
@@ -187,10 +211,10 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def describe(self, settings: Settings) -> dict[str, Any]:
+    def describe(self, settings: "Settings") -> dict[str, Any]:
         """Return metadata for the source's node in the UI; never a secret."""
 
-    def interval(self, settings: Settings) -> float:
+    def interval(self, settings: "Settings") -> float:
         """Return the seconds between two scans.
 
         Raises:

@@ -4,13 +4,15 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sensor_assets._items import Item
-from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.history import History
 from sensor_assets.errors import DefinitionError, SensorAssetsError, SourceError
+
+if TYPE_CHECKING:
+    from sensor_assets._settings import Settings
 
 Lister = Callable[..., Iterable[Item]]
 
@@ -20,8 +22,8 @@ class FunctionSource(Source):
 
     kind = "python"
 
-    def __init__(self, name: str, function: Lister, **common: Any) -> None:
-        super().__init__(name, description=common.pop("description", None) or inspect.getdoc(function), **common)
+    def __init__(self, name: str, function: Lister, **common: Unpack[CommonOptions]) -> None:
+        super().__init__(name, **{**common, "description": common.get("description") or inspect.getdoc(function)})
         self.function = function
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise DefinitionError(f"@source '{name}': the function must not be async; run a loop in it by asyncio.run")
@@ -34,10 +36,10 @@ class FunctionSource(Source):
     def required_resource_keys(self) -> frozenset[str]:
         return frozenset(self._resources)
 
-    def open(self, settings: Settings) -> "FunctionClient":  # noqa: ARG002
+    def open(self, settings: "Settings") -> "FunctionClient":  # noqa: ARG002
         return FunctionClient(self)
 
-    def describe(self, settings: Settings) -> dict[str, Any]:  # noqa: ARG002
+    def describe(self, settings: "Settings") -> dict[str, Any]:  # noqa: ARG002
         return {"function": f"{self.function.__module__}.{self.function.__qualname__}"}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Iterable[Item]:
@@ -99,7 +101,7 @@ class FunctionClient(SourceClient):
         return SourceError(f"source '{self._source.name}': its function {what}")
 
 
-def source(name: str, **common: Any) -> Callable[[Lister], FunctionSource]:
+def source(name: str, **common: Unpack[CommonOptions]) -> Callable[[Lister], FunctionSource]:
     """Make a source of a function that yields an `Item` for each thing that is there now.
 
     The function takes a `ScanContext` and Dagster resources by name. It may yield everything each time: what is

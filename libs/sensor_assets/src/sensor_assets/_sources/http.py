@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import httpx
 
 from sensor_assets._batching import size_in_bytes
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Source
+from sensor_assets._sources.base import CommonOptions, Source
 from sensor_assets._sources.fetch import Fetcher
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
@@ -72,7 +72,7 @@ class HttpSource(Source):
         etags: bool = True,
         max_bytes: int | str = "256 MiB",
         timeout: float = 5.0,
-        **common: Any,
+        **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url

@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
-from obstore.store import ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient, place
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, place
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError, ItemChanged, ItemGone, SourceError
 
@@ -43,7 +43,13 @@ class ObjectSource(Source):
     kind = "objects"
 
     def __init__(
-        self, name: str, *, url: str, key: str | None = None, ignore: Sequence[str] = (), **common: Any
+        self,
+        name: str,
+        *,
+        url: str,
+        key: str | None = None,
+        ignore: Sequence[str] = (),
+        **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url
@@ -72,6 +78,10 @@ class ObjectClient(SourceClient):
         if "://" not in url:
             raise DefinitionError(f"source '{source.name}': '{url}' is not a URL; a directory is file:///directory")
 
+    def use(self, store: ObjectStore) -> None:
+        """Follow another store instead of the URL, for a test."""
+        self._store = store
+
     def _opened(self) -> ObjectStore:
         if self._store is None:
             try:
@@ -88,8 +98,12 @@ class ObjectClient(SourceClient):
         )
 
     def scan(self, context: ScanContext) -> Iterator[Page]:  # noqa: ARG002 - a listing needs no position
+        store = self._opened()
+        # A directory that vanished after it was opened would be listed as an empty one.
+        if isinstance(store, LocalStore) and store.prefix is not None and not store.prefix.is_dir():
+            raise self._failed(FileNotFoundError("there is no such directory"))
         try:
-            for metas in obstore.list(self._opened(), chunk_size=PAGE_KEYS):
+            for metas in obstore.list(store, chunk_size=PAGE_KEYS):
                 yield Page(items=[self._item(meta) for meta in metas if not self._ignored(meta["path"])])
         except (BaseError, OSError) as error:
             raise self._failed(error) from error

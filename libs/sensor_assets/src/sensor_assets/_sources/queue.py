@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, Unpack
 
 from sensor_assets._batching import size_in_bytes
 from sensor_assets._items import MESSAGE, UNMATCHED, Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Page, ScanContext, Source, SourceClient
+from sensor_assets._sources.base import CommonOptionsButMetadata, Page, ScanContext, Source, SourceClient
 from sensor_assets._sources.etags import HASHED
 from sensor_assets.errors import DefinitionError, SourceError
 
@@ -119,7 +119,7 @@ class QueueSource(Source):
         metadata: Sequence[str] = (),
         max_bytes: int | str = "1 MiB",
         wait: float = 1.0,
-        **common: Any,
+        **common: Unpack[CommonOptionsButMetadata],
     ) -> None:
         super().__init__(name, **common)
         where = f"source '{name}'"

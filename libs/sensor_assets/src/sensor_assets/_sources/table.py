@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sensor_assets._batching import seconds
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import Source
+from sensor_assets._sources.base import CommonOptions, Source
 from sensor_assets._sources.database import Database
 from sensor_assets._sources.table_position import Mode
 from sensor_assets.errors import DefinitionError
@@ -69,7 +69,7 @@ class TableSource(Source):
         partition: str | None = None,
         where: "str | ColumnElement[bool] | None" = None,
         columns: Sequence[str] | None = None,
-        **common: Any,
+        **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url

@@ -1,0 +1,89 @@
+"""What `import sensor_assets` adds to `import dagster`: processor time and memory of fresh processes.
+
+    python -m bench.import_cost [PAIRS]
+
+Each round starts one process for each variant, in an order that turns, so that whatever else the machine does meets all
+of them. Time is processor time (user and system) as the kernel accounts it; memory is the peak of resident memory.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+BASE = "dagster"
+VARIANTS: Mapping[str, str] = {
+    BASE: "import dagster",
+    "sensor_assets": "import dagster, sensor_assets",
+    "what a location with files imports": (
+        "import dagster\n"
+        "from sensor_assets import Batch, Batching, Lake, ObjectSource, Settings, sensor_asset, with_sources"
+    ),
+    "everything": "import dagster\nfrom sensor_assets import *",
+}
+PAIRS = 20
+LIMIT = 0.10
+"""What the library may add; `libs/sensor_assets/tests/test_light.py` holds it by what can be counted."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process: processor time in seconds, peak of resident memory in bytes."""
+
+    seconds: float
+    bytes: int
+
+
+def cost_of(program: str) -> Cost:
+    """Run a program in a fresh interpreter and return what it cost."""
+    process = subprocess.Popen([sys.executable, "-c", program])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"exit code {process.returncode} of: {program}")
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes, on macOS bytes
+    return Cost(seconds=usage.ru_utime + usage.ru_stime, bytes=usage.ru_maxrss * unit)
+
+
+def measure(pairs: int = PAIRS) -> dict[str, dict[str, float]]:
+    """Return for each variant its median cost, and what it adds to the base as a ratio (median of the rounds)."""
+    names = list(VARIANTS)
+    for program in VARIANTS.values():
+        cost_of(program)  # bytecode and file cache
+    rounds: list[Mapping[str, Cost]] = []
+    for number in range(pairs):
+        turn = number % len(names)
+        order = [*names[turn:], *names[:turn]]
+        rounds.append({name: cost_of(VARIANTS[name]) for name in order})
+    return {name: _summary(name, rounds) for name in names}
+
+
+def _summary(name: str, rounds: Sequence[Mapping[str, Cost]]) -> dict[str, float]:
+    return {
+        "seconds": statistics.median(each[name].seconds for each in rounds),
+        "mebibytes": statistics.median(each[name].bytes for each in rounds) / 2**20,
+        "added_time": statistics.median(each[name].seconds / each[BASE].seconds - 1 for each in rounds),
+        "added_memory": statistics.median(each[name].bytes / each[BASE].bytes - 1 for each in rounds),
+    }
+
+
+def main() -> int:
+    """Print the figures as a table and as JSON; 1 when the library adds more than it may."""
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS
+    found = measure(pairs)
+    print(f"{'import':<36} {'CPU s':>8} {'added':>8} {'MiB':>8} {'added':>8}")
+    for name, figures in found.items():
+        print(
+            f"{name:<36} {figures['seconds']:>8.3f} {figures['added_time']:>8.1%} "
+            f"{figures['mebibytes']:>8.1f} {figures['added_memory']:>8.1%}"
+        )
+    print(json.dumps({"import_cost": found, "pairs": pairs}))
+    ours = found["sensor_assets"]
+    return int(max(ours["added_time"], ours["added_memory"]) > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
