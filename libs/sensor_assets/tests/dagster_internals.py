@@ -24,8 +24,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.instigation_logger import InstigationLogger, get_instigation_log_records
 from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.execution.api import execute_run
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData
 from dagster._core.test_utils import create_test_daemon_workspace_context

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -308,8 +308,8 @@ def by_days_of_both(waiting: Waiting) -> Sequence[Send | Skip | Hold]:
 
 
 def routing(orders: Shown, customers: Shown, seen: Seen, **settings: Any) -> Any:
-    names = {"name": "router", "targets": ("days",), **settings}
-    router = Router([orders.source, customers.source], by_days_of_both, **names)
+    settings = {"name": "router", "targets": ("days",), **settings}
+    router = Router([orders.source, customers.source], by_days_of_both, **settings)
 
     @sensor_asset(router["days"], partitions_def=DAILY)
     def days(batch: Batch) -> None:
@@ -377,7 +377,7 @@ def empty(batch: Batch) -> None: ...
     [
         (lambda a, b: sensor_asset(a, wait_for="all"), "wait_for='all' needs several sources, not only 'a'"),
         (lambda a, b: sensor_asset([a], wait_for="all"), "wait_for='all' needs several sources, not only 'a'"),
-        (lambda a, b: sensor_asset([a, b], wait_for="both"), "wait_for is 'any' or 'all', not 'both'"),
+        (lambda a, b: sensor_asset([a, b], wait_for=cast("Any", "both")), "wait_for is 'any' or 'all', not 'both'"),
         (lambda a, b: sensor_asset([a, b], max_hold=60), "max_hold is for wait_for='all'"),
         (
             lambda a, b: sensor_asset(Router([a, b], by_days_of_both, name="r", targets=("x",))["x"], wait_for="all"),

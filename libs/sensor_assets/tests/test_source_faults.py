@@ -117,7 +117,7 @@ def test_a_fault_is_told_in_time_and_nothing_is_lost_or_doubled(
     FAULTS[fault](line)
     things.put("b", "1")
     begun = monotonic()
-    with pytest.raises(SourceError, match="^source 'things'") as error:
+    with pytest.raises(SourceError, match=r"^source 'things'") as error:
         scanner.scan()
     # As long as an evaluation waits for a source at most; what is expected is PATIENCE.
     assert monotonic() - begun < 25

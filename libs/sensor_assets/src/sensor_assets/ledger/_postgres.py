@@ -18,7 +18,18 @@ from sensor_assets._sources.base import Page
 from sensor_assets._start import Start
 from sensor_assets._state import BatchRecord, SourceState
 from sensor_assets.errors import LedgerError
-from sensor_assets.ledger import _emission, _messages, _pages, _recording, _revision, _rows, _scans, _sql, _starting, _version
+from sensor_assets.ledger import (
+    _emission,
+    _messages,
+    _pages,
+    _recording,
+    _revision,
+    _rows,
+    _scans,
+    _sql,
+    _starting,
+    _version,
+)
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanEnd, ScanSupersededError
 from sensor_assets.ledger._failures import FAILURES, NOT_MIGRATED, explain
 from sensor_assets.ledger._storable import storable

@@ -291,7 +291,8 @@ order by i.source_id, i.arrival
 # A batch that failed, or is half of one, may hold the item that is to blame: its items are left out of what others
 # rebuild until it is done, so that they do not fail with it.
 NEWEST_ITEMS = f"""
-{_ITEM}
+select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, s.name as source
+from item i join source s on s.id = i.source_id
 where i.source_id = any(%(sources)s)
   and (%(start)s::text is null or (i.partition >= %(start)s and i.partition < %(stop)s)
        or (%(stop)s::text is null and i.partition = %(start)s))
