@@ -68,7 +68,9 @@ class World:
         for key, body in objects.items():
             part = self.directory / "part"
             part.write_text(body)
-            part.replace(self.landing / source / key)
+            target = self.landing / source / key
+            target.parent.mkdir(exist_ok=True)
+            part.replace(target)
 
     def open_gate(self, name: str) -> None:
         (self.sink / name).touch()
