@@ -1,0 +1,93 @@
+"""A proxy before a store that answers as stores do on bad days."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import httpx
+
+# What a fault does with an answer: status and body in, status and body out; None closes the connection.
+Fault = Callable[[int, bytes], tuple[int, bytes] | None]
+
+
+@dataclass
+class Proxy:
+    """Passes requests on; `faults` are used up, one for each request that lists."""
+
+    upstream: str
+    url: str = ""
+    faults: list[Fault] = field(default_factory=list[Fault])
+    cut: int = 0
+    """Bytes that are announced and not sent."""
+    targets: list[str] = field(default_factory=list[str])
+    """The requests that list, as they came."""
+
+
+def answering(status: int, body: bytes) -> Fault:
+    return lambda _status, _body: (status, body)
+
+
+def half(status: int, body: bytes) -> tuple[int, bytes]:
+    """Half of the answer, as if that were all."""
+    return status, body[: len(body) // 2]
+
+
+def slowly(seconds: float) -> Fault:
+    def fault(status: int, body: bytes) -> tuple[int, bytes]:
+        time.sleep(seconds)
+        return status, body
+
+    return fault
+
+
+def hanging_up(status: int, body: bytes) -> None:
+    """No answer at all."""
+
+
+@contextmanager
+def before(upstream: str) -> Generator[Proxy]:
+    """Run a proxy before a server until the block ends."""
+    proxy = Proxy(upstream)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            sent = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            answer = httpx.get(f"{proxy.upstream}{self.path}", headers=sent)
+            status, body = answer.status_code, answer.content
+            if "list-type=2" in self.path or "versions=" in self.path:
+                proxy.targets.append(self.path)
+                if proxy.faults:
+                    changed = proxy.faults.pop(0)(status, body)
+                    if changed is None:
+                        self.close_connection = True
+                        return
+                    status, body = changed
+            self.send_response(status)
+            for name in ("etag", "last-modified", "x-amz-bucket-region"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("Content-Length", str(len(body) + proxy.cut))
+            self.end_headers()
+            self.wfile.write(body)
+            if proxy.cut:
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
