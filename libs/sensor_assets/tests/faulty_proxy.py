@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-
-import httpx
+from urllib.parse import urlsplit
 
 # What a fault does with an answer: status and body in, status and body out; None closes the connection.
 Fault = Callable[[int, bytes], tuple[int, bytes] | None]
@@ -22,6 +22,8 @@ class Proxy:
     faults: list[Fault] = field(default_factory=list[Fault])
     cut: int = 0
     """Bytes that are announced and not sent."""
+    most_keys: int | None = None
+    """The most keys in an answer, whatever was asked for."""
     targets: list[str] = field(default_factory=list[str])
     """The requests that list, as they came."""
 
@@ -57,8 +59,13 @@ def before(upstream: str) -> Generator[Proxy]:
 
         def do_GET(self) -> None:
             sent = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-            answer = httpx.get(f"{proxy.upstream}{self.path}", headers=sent)
-            status, body = answer.status_code, answer.content
+            bound = f"&max-keys={proxy.most_keys}" if proxy.most_keys and "list-type=2" in self.path else ""
+            written = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            # Not httpx, which resolves "." and ".." in paths.
+            with closing(HTTPConnection(urlsplit(proxy.upstream).netloc)) as upstream:
+                upstream.request(self.command, f"{self.path}{bound}", written, sent)
+                answer = upstream.getresponse()
+                status, body = answer.status, answer.read()
             if "list-type=2" in self.path or "versions=" in self.path:
                 proxy.targets.append(self.path)
                 if proxy.faults:
@@ -71,11 +78,14 @@ def before(upstream: str) -> Generator[Proxy]:
             for name in ("etag", "last-modified", "x-amz-bucket-region"):
                 if name in answer.headers:
                     self.send_header(name, answer.headers[name])
-            self.send_header("Content-Length", str(len(body) + proxy.cut))
+            length = answer.headers["content-length"] if self.command == "HEAD" else len(body) + proxy.cut
+            self.send_header("Content-Length", str(length or 0))
             self.end_headers()
             self.wfile.write(body)
             if proxy.cut:
                 self.close_connection = True
+
+        do_HEAD = do_PUT = do_GET
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
             """Say nothing."""

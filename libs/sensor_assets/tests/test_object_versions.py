@@ -6,6 +6,7 @@ import pytest
 from sensor_assets import Batch, Item, ItemGone, ObjectSource, sensor_asset
 from sensor_assets._listing.s3_versions import VersionsLister
 from sensor_assets.ledger import PostgresLedger
+from sensor_assets.ledger._version import decode
 
 from .location import SOON, Location, ephemeral
 from .object_stores import client, lists, scanner
@@ -33,7 +34,7 @@ def arrivals(source: Scanner) -> list[tuple[str, str]]:
     """Return key and version of everything in the log, in order of arrival."""
     with source.ledger.transaction() as connection:
         rows = connection.execute("select key, version from item order by arrival").fetchall()
-    return [(row["key"], row["version"]) for row in rows]
+    return [(row["key"], decode(row["version"])) for row in rows]
 
 
 def contents(source: Scanner) -> list[bytes]:

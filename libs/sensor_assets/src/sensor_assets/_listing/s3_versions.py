@@ -71,7 +71,8 @@ class VersionsLister:
         lines: list[Line] = []
         key, version = "" if after is None else self._prefix + after, ""
         while True:
-            most = min(MOST_KEYS, limit + 1 - len(lines)) if len(lines) <= limit else MOST_KEYS
+            # At least two: a server that begins with the version which is named would show nothing else.
+            most = min(MOST_KEYS, max(limit + 1 - len(lines), 2)) if len(lines) <= limit else MOST_KEYS
             query = {"versions": "", "encoding-type": "url", "max-keys": str(most)}
             places = {"prefix": self._prefix, "key-marker": key, "version-id-marker": version}
             self.calls += 1

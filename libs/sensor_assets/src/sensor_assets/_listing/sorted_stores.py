@@ -34,17 +34,17 @@ class SortedStoreLister(StoreLister):
         self._stream: Iterator[Columns] = iter(())
         self._rest = NOTHING
         self._at: str | None = ""
-        # The keys that were listed last, in order.
-        self._seen: deque[str] = deque(maxlen=MOST_SEEN)
+        # Where a listing may begin that gets to what was listed last: where that began, and its keys.
+        self._offsets: deque[str | None] = deque(maxlen=MOST_SEEN)
 
     def begin(self, remaining: Remaining = forever) -> None:  # noqa: ARG002 - obstore has bounds of its own
         self._at = ""
-        self._seen.clear()
+        self._offsets.clear()
         self.unseen.clear()
 
     def list(self, after: str | None, limit: int) -> StorePage:
         if after != self._at:
-            self._forget_seen_behind(after)
+            self._go_to(after)
             self._stream, self._rest = self._listed(after), NOTHING
         self._at = ""  # until this succeeds
         parts = [self._rest] if self._rest.keys else []
@@ -58,24 +58,26 @@ class SortedStoreLister(StoreLister):
         self._at = found.keys[-1] if found.keys and number >= limit else ""
         return StorePage(found, number < limit, self)
 
-    def _forget_seen_behind(self, after: str | None) -> None:
-        """Keep what was listed up to a key, if the listing got there."""
-        if after is None or not self._seen or order(self._seen[-1]) < order(after):
-            self._seen.clear()
-        while self._seen and after is not None and order(self._seen[-1]) > order(after):
-            self._seen.pop()
+    def _go_to(self, after: str | None) -> None:
+        """Forget what was listed behind a key, and all when the listing did not get there."""
+        rank = _rank(after)
+        while self._offsets and _rank(self._offsets[-1]) > rank:
+            self._offsets.pop()
+        if not self._offsets or _rank(self._offsets[-1]) < rank:
+            self._offsets.clear()
+            self._offsets.append(after)
 
     def _listed(self, after: str | None) -> Iterator[Columns]:
         """Yield what follows a key; a key that obstore refuses is told, and the listing goes on behind it."""
         if after is not None and is_refused(after):
-            after = beyond(after)
+            after = self._pass(after)
             yield self._one(after)
         while True:
             try:
                 for columns in self.shown(after):
                     if fresh := self._following(columns, after):
                         after = fresh.keys[-1]
-                        self._seen.extend(fresh.keys)
+                        self._offsets.extend(fresh.keys)
                         yield fresh
             except InvalidPathError as error:
                 refused = self._refused(error, after)
@@ -84,10 +86,17 @@ class SortedStoreLister(StoreLister):
                     self.unseen.append(refused)
                 yield before
                 yield Columns([refused], [REFUSED], [0], [0])
-                after = beyond(refused)
+                after = self._pass(refused)
                 yield self._one(after)
             else:
                 return
+
+    def _pass(self, refused: str) -> str:
+        """Return where the listing goes on behind a refused key; none that begins before it gets there."""
+        following = beyond(refused)
+        self._offsets.clear()
+        self._offsets.append(following)
+        return following
 
     def _following(self, columns: Columns, after: str | None) -> Columns | None:
         """Return the lines that follow a key, which are all but for two reasons.
@@ -125,15 +134,15 @@ class SortedStoreLister(StoreLister):
         """
         parts: list[Columns] = []
         while True:
-            seen = list(self._seen)
+            offsets = list(self._offsets)
             shown = self._until_refused(after)
             if not shown.keys:
-                fails, works = 0, len(seen) - 1
-                if works < 1 or not (shown := self._until_refused(seen[-1 - works])).keys:
+                fails, works = 0, len(offsets) - 1
+                if works < 1 or not (shown := self._until_refused(offsets[-1 - works])).keys:
                     return joined(parts or [NOTHING]), False
                 while works - fails > 1:
                     middle = (works + fails) // 2
-                    found = self._until_refused(seen[-1 - middle])
+                    found = self._until_refused(offsets[-1 - middle])
                     shown = found if found.keys else shown
                     fails, works = (fails, middle) if found.keys else (middle, works)
             last = order(after or "")
@@ -141,7 +150,7 @@ class SortedStoreLister(StoreLister):
             if fresh:
                 parts.append(shown.take(fresh))
                 after = parts[-1].keys[-1]
-                self._seen.extend(parts[-1].keys)
+                self._offsets.extend(parts[-1].keys)
             else:
                 return joined(parts or [NOTHING]), True
 
@@ -170,3 +179,8 @@ class SortedStoreLister(StoreLister):
         except (BaseError, OSError) as error:
             raise ListingError(reason_of(error)) from error
         return of_one(key, meta)
+
+
+def _rank(offset: str | None) -> bytes:
+    """Return what offsets are sorted by; nothing comes before the empty key but the beginning, which is the same."""
+    return order(offset or "")

@@ -121,7 +121,7 @@ class ObjectClient(SourceClient):
             if received.acknowledge is not None:
                 yield from collected.rest(acknowledge=received.acknowledge)
             for step in self._counted(scan.steps(), context):
-                if source.events is not None and scan.position.swept:
+                if source.events is not None and position.swept:
                     missed = self._missed(step.lines, context, timedelta(seconds=seconds(source.events.grace)))
                     scan.position = replace(scan.position, missed=scan.position.missed + missed)
                 yield from collected.add(step, scan.position.dump())
