@@ -47,9 +47,9 @@ def put(key: str, body: bytes = b"") -> None:
     client("s3").put_object(Bucket="bucket", Key=f"landing/{key}", Body=body)
 
 
-def followed(ledger: PostgresLedger, queue: str, *, resource: Any = None, **given: Any) -> Scanner:
+def followed(ledger: PostgresLedger, queue: str, *, resource: Any = None) -> Scanner:
     events = ObjectEvents(queue=queue, resource="sqs" if resource else None)
-    source = ObjectSource("objects", url="s3://bucket/landing", events=events, **{"sweep": 1, **given})
+    source = ObjectSource("objects", url="s3://bucket/landing", events=events, sweep=1)
     scanner = Scanner(ledger, source)
     scanner.now = NOW
     scanner.resources = {"sqs": resource}
