@@ -28,7 +28,7 @@ from sensor_assets import Batching, Page
 from sensor_assets._columns import Columns
 from sensor_assets._decide import Policy, decide
 from sensor_assets._partitions import NoPartitions
-from sensor_assets._state import BatchRecord, ConsumerState, Decision
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision
 from sensor_assets.ledger import Following, PostgresLedger, Scan, _emission, migrate
 from tenancy.local.postgres import Postgres
 
@@ -226,7 +226,7 @@ def drain(bench: Bench, number: int) -> int:
         partitions=NoPartitions(),
     )
 
-    def decide_now(_: str, state: ConsumerState) -> Decision:
+    def decide_now(_: str, state: ConsumerState) -> Decision | Ask:
         return decide(policy, state, NOW, lambda: str(uuid4()))
 
     epoch = 0

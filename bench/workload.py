@@ -76,6 +76,7 @@ class Workload:
 
 def visible(versions: list[Version], moments: list[float]) -> set[tuple[str, str]]:
     """Return the (key, ETag) that can be seen at one of some moments, which are sorted."""
+
     def seen(version: Version) -> bool:
         first = bisect_left(moments, version.begins)
         return first < len(moments) and moments[first] < version.ends

@@ -12,7 +12,7 @@ from sensor_assets._joins import Join
 from sensor_assets._routing import Target
 
 from .protocol_histories import EVENTS, A, B, C, Event, Execute, Put, Tick
-from .protocol_simulation import DAILY, POISONED, RETRY, Simulation, World, WorldSource
+from .protocol_simulation import DAILY, POISONED, RETRY, Moment, Simulation, World, WorldSource
 
 # Of these days the first world shows things of the first three, the other one things of all but the third.
 OTHER_KEYS = ("2013-01-01/x", "2013-01-02/x", "2013-01-02/s", "2013-01-04/x")
@@ -82,9 +82,10 @@ class JoinedSimulation(Simulation):
         return consumers, declarations
 
     def _is_quiet(self) -> bool:
+        """Days of one world may wait for ever, what a route leaves only for a while."""
         waiting = sum(self._number_waiting(source) for source in (self.source, self.other_source))
-        parked = sum(len(self._parked(consumer)) for consumer in self.consumers)
-        return waiting == parked and not self.queue
+        joined, paired = (len(self._parked(consumer)) for consumer in self.consumers)
+        return waiting == joined and not paired and not self.queue
 
     def _number_waiting(self, source: WorldSource) -> int:
         rows = self._select("select sum(waiting + in_flight) from source_status where source = %s", source.name)
@@ -98,7 +99,7 @@ class JoinedSimulation(Simulation):
         )
         return {(name, arrival) for name, arrival in rows}
 
-    def tick(self, fate: str = "taken", *, killed_at: int = 0) -> None:
+    def tick(self, fate: str = "taken", *, killed_at: Moment = 0) -> None:
         super().tick(fate, killed_at=killed_at)
         assert len(self._parked(self.consumers[1])) <= MOST_WAITING, "a route leaves more waiting than may"
 

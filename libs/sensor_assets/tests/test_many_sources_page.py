@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from sensor_assets.ledger import PostgresLedger
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "follow-many-sources.md"
 
@@ -29,13 +28,13 @@ def page() -> dict[str, Any]:
     ],
 )
 def test_what_the_page_shows_loads(
-    function: str, sensors: set[str], page: dict[str, Any], tmp_path: Path, ledger: PostgresLedger
+    function: str, sensors: set[str], page: dict[str, Any], tmp_path: Path, schema_url: str
 ) -> None:
     settings = page["PartnerSettings"](
         environment="local",
         team="partners",
         location="partners",
-        ledger_url=ledger._url,
+        ledger_url=schema_url,
         ledger_schema="team_a",
         landing_url=f"file://{tmp_path}",
     )

@@ -117,7 +117,7 @@ def test_a_fault_is_told_in_time_and_nothing_is_lost_or_doubled(
     FAULTS[fault](line)
     things.put("b", "1")
     begun = monotonic()
-    with pytest.raises(SourceError, match="^source 'things'") as error:
+    with pytest.raises(SourceError, match=r"^source 'things'") as error:
         scanner.scan()
     # As long as an evaluation waits for a source at most; what is expected is PATIENCE.
     assert monotonic() - begun < 25
@@ -164,8 +164,9 @@ def test_faults_at_any_moment_lose_and_double_nothing(seed: int, scanner: Scanne
         print(step, what)
         match what:
             case "put":
-                written[choose.choice("abcdefgh")] = f"text {step}"
-                things.put(*list(written.items())[-1])
+                key = choose.choice("abcdefgh")
+                written[key] = f"text {step}"
+                things.put(key, written[key])
             case "scan":
                 with suppress(SourceError):
                     scanner.scan()

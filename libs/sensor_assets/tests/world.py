@@ -68,7 +68,9 @@ class World:
         for key, body in objects.items():
             part = self.directory / "part"
             part.write_text(body)
-            part.replace(self.landing / source / key)
+            target = self.landing / source / key
+            target.parent.mkdir(exist_ok=True)
+            part.replace(target)
 
     def open_gate(self, name: str) -> None:
         (self.sink / name).touch()
@@ -135,7 +137,7 @@ class World:
         return [row["reason"] for row in self.ledger.execute("select reason from quarantine")]
 
     def backfill(self, asset: str, partitions: Sequence[str] | None = None) -> tuple[str, list[dg.DagsterRun]]:
-        """Launch what the UI launches, all partitions without a choice, and wait; returns how it ended, and its runs."""
+        """Launch what the UI launches (all partitions without a choice) and wait; return how it ended, and its runs."""
         backfill = self.daemon.launch_backfill(asset, partitions)
         self.until(lambda: self.daemon.backfill_ended(backfill))
         runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))

@@ -126,5 +126,7 @@ def _condition(policy: Policy, state: ConsumerState, sifted: Sifted, now: dateti
     wait = seconds(batching.max_wait)
     age = (now - min(arrival.seen_at for arrival in arrivals)).total_seconds()
     if not full and age < wait:
-        return Routed(ways={}, held=True, reason=f"{counted(len(arrivals), 'wait')} for company, {wait - age:.0f} s at most")
+        return Routed(
+            ways={}, held=True, reason=f"{counted(len(arrivals), 'wait')} for company, {wait - age:.0f} s at most"
+        )
     return Routed(ways={Way(None): arrivals})
