@@ -62,9 +62,9 @@ def before(upstream: str) -> Generator[Proxy]:
             bound = f"&max-keys={proxy.most_keys}" if proxy.most_keys and "list-type=2" in self.path else ""
             written = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             # Not httpx, which resolves "." and ".." in paths.
-            with closing(HTTPConnection(urlsplit(proxy.upstream).netloc)) as upstream:
-                upstream.request(self.command, f"{self.path}{bound}", written, sent)
-                answer = upstream.getresponse()
+            with closing(HTTPConnection(urlsplit(proxy.upstream).netloc)) as connection:
+                connection.request(self.command, f"{self.path}{bound}", written, sent)
+                answer = connection.getresponse()
                 status, body = answer.status, answer.read()
             if "list-type=2" in self.path or "versions=" in self.path:
                 proxy.targets.append(self.path)
@@ -85,7 +85,7 @@ def before(upstream: str) -> Generator[Proxy]:
             if proxy.cut:
                 self.close_connection = True
 
-        do_HEAD = do_PUT = do_GET
+        do_HEAD = do_PUT = do_GET  # noqa: N815 - the base's names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
             """Say nothing."""

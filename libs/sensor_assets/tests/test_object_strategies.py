@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from sensor_assets import DefinitionError, ItemChanged, ObjectEvents, ObjectSource
 from sensor_assets._listing.scan import KeyRange, Plan, Position
+from sensor_assets._sources.object_plan import plan
 from sensor_assets.ledger import PostgresLedger
 
+from .location import settings
 from .object_stores import Place, lists, placed, scanner
 from .scanning import NOW, Scanner
 
@@ -52,12 +54,12 @@ def source(**given: Any) -> ObjectSource:
     ],
 )
 def test_the_key_decides_what_is_looked_at_unless_told(given: dict[str, Any], chosen: str) -> None:
-    assert source(**given).chosen == chosen
+    assert source(**given).describe(settings())["strategy"] == chosen
 
 
 def test_a_window_goes_from_the_oldest_open_date_to_the_end() -> None:
-    plan = source(key=DAILY, open_for=timedelta(days=2), sweep=7).plan(NOW)
-    assert plan == Plan(window=[KeyRange("2012-12-30", None)], sweep=7)
+    looked = plan(source(key=DAILY, open_for=timedelta(days=2), sweep=7), NOW)
+    assert looked == Plan(window=[KeyRange("2012-12-30", None)], sweep=7)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from sensor_assets._sources.object_places import (
     speaks_s3,
     split,
 )
+from sensor_assets._sources.object_plan import fingerprint, ignored, plan
 from sensor_assets._sources.objects import ObjectSource
 from sensor_assets._sources.sqs import SqsReceiver, check_installed, client_of, default_client
 from sensor_assets.errors import DefinitionError, ItemChanged, ItemGone, SourceError
@@ -53,6 +54,8 @@ class ObjectClient(SourceClient):
     def __init__(self, source: ObjectSource, url: str, queue: str = "") -> None:
         self._source = source
         self._where = f"source '{source.name}'"
+        self._fingerprint = fingerprint(source)
+        self._ignores = ignored(source.ignore)
         self._url = url
         self._queue = queue
         self._place: Place | None = None
@@ -91,7 +94,7 @@ class ObjectClient(SourceClient):
             ListingError: It cannot be opened.
         """
         if self._lister is None:
-            self._lister = self.place.lister(self._source.fingerprint.encode(), versions=self._source.versions)
+            self._lister = self.place.lister(self._fingerprint.encode(), versions=self._source.versions)
         return self._lister
 
     def close(self) -> None:
@@ -109,14 +112,14 @@ class ObjectClient(SourceClient):
 
     def scan(self, context: ScanContext) -> Iterator[Page]:
         source = self._source
-        position = Position.load(context.position, source.fingerprint)
+        position = Position.load(context.position, self._fingerprint)
         collected = Collector(lambda lines: self._items(lines, context), context.position)
         try:
             self.lister.begin(context.remaining)
-            plan = source.plan(context.now) if self.place.sorts else Plan()
-            scan = Scan(self.lister, context.pages, plan, position)
+            looked = plan(source, context.now) if self.place.sorts else Plan()
+            scan = Scan(self.lister, context.pages, looked, position)
             received, sick = self._received(context)
-            for step in self._counted(scan.look(self._announced(received, context, plan)), context):
+            for step in self._counted(scan.look(self._announced(received, context, looked)), context):
                 yield from collected.add(step, scan.position.dump())
             if received.acknowledge is not None:
                 yield from collected.rest(acknowledge=received.acknowledge)
@@ -163,7 +166,7 @@ class ObjectClient(SourceClient):
         except SourceError as error:
             return Received(), error
 
-    def _announced(self, received: Received, context: ScanContext, plan: Plan) -> set[str]:
+    def _announced(self, received: Received, context: ScanContext, looked: Plan) -> set[str]:
         """Return the keys at which something happened: events say so, or runs that read other versions."""
         ours = {
             notice.key.removeprefix(self._prefix)
@@ -171,7 +174,7 @@ class ObjectClient(SourceClient):
             if notice.bucket == self._bucket and notice.key.startswith(self._prefix)
         }
         # Where everything is looked at, nothing needs to be looked at first.
-        return ours if plan.sweep is None else ours | set(context.pages.doubtful())
+        return ours if looked.sweep is None else ours | set(context.pages.doubtful())
 
     def _missed(self, lines: Lines, context: ScanContext, grace: timedelta) -> int:
         """Return how many versions are new although their event is overdue."""
@@ -185,7 +188,7 @@ class ObjectClient(SourceClient):
         """Return the lines that are data; of a versioned bucket, those that are not recorded."""
         source = self._source
         seen = context.recorded(list(dict.fromkeys(lines.keys))) if source.versions and lines else set()
-        keys, versions, sizes, ignores = lines.keys, lines.versions, lines.sizes, source.ignores
+        keys, versions, sizes, ignores = lines.keys, lines.versions, lines.sizes, self._ignores
         others = {place for place, version in enumerate(versions) if version is None}
         others |= {place for place, size in enumerate(sizes) if size == 0 and keys[place].endswith("/")}
         others |= {place for place, key in enumerate(keys) if not key or (ignores is not None and ignores(key))}

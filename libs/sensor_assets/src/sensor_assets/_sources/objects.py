@@ -1,19 +1,14 @@
 """Objects below a prefix of an object store: S3, GCS, Azure, a directory."""
 
-import hashlib
-import re
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from fnmatch import translate
-from functools import cached_property
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
 
 from sensor_assets._batching import seconds
-from sensor_assets._listing.scan import Plan
-from sensor_assets._listing.window import open_ranges
 from sensor_assets._settings import Settings
 from sensor_assets._sources.base import CommonOptions, Source
 from sensor_assets._sources.object_events import ObjectEvents
+from sensor_assets._sources.object_plan import chosen, has_window
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
 
@@ -21,9 +16,6 @@ if TYPE_CHECKING:
     from sensor_assets._sources.object_client import ObjectClient
 
 Strategy: TypeAlias = Literal["full", "window", "append_only"]
-
-# A digest of the same lines differs when this does, so that everything is listed again once.
-FORMAT = 1
 
 
 class ObjectSource(Source):
@@ -84,7 +76,7 @@ class ObjectSource(Source):
             raise DefinitionError(f"source '{name}': sweep is at least 1; what nothing else finds, it finds")
         if self.open_for <= timedelta():
             raise DefinitionError(f"source '{name}': open_for must be longer than nothing, not {self.open_for}")
-        if strategy == "window" and not self._has_window:
+        if strategy == "window" and not has_window(self):
             raise DefinitionError(
                 f"source '{name}': strategy 'window' needs a key template that begins with a date, or with text and "
                 f"then a date, such as '{{date:%Y-%m-%d}}*.csv', and at most 100 open dates if it does not begin with "
@@ -112,41 +104,4 @@ class ObjectSource(Source):
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         url = settings.fill(self.url, f"source '{self.name}', url")
-        return {"url": url, "key": self.key.text if self.key else "*", "strategy": self.chosen}
-
-    @property
-    def chosen(self) -> str:
-        """The strategy, also when none was named."""
-        if self.strategy is not None or self.events is not None:
-            return " and ".join(part for part in (self.events and "events", self.strategy) if part)
-        return "window" if self._has_window else "full"
-
-    @property
-    def _has_window(self) -> bool:
-        return open_ranges(self.key, datetime(2013, 1, 1, tzinfo=UTC), self.open_for) is not None
-
-    def plan(self, now: datetime) -> Plan:
-        """Return what a scan looks at."""
-        match self.strategy:
-            case "full":
-                return Plan()
-            case "append_only":
-                return Plan(tail=True, sweep=self.sweep)
-            case None if self.events is not None:
-                return Plan(sweep=self.sweep)
-            case _:
-                ranges = open_ranges(self.key, now, self.open_for)
-                return Plan() if ranges is None else Plan(window=ranges, sweep=self.sweep)
-
-    @cached_property
-    def ignores(self) -> Callable[[str], bool] | None:
-        """What tells whether a key is not to be recorded; None when none is ignored."""
-        if not self.ignore:
-            return None
-        pattern = re.compile("|".join(translate(glob) for glob in self.ignore))
-        return lambda key: bool(pattern.match(key) or pattern.match(key.rsplit("/", 1)[-1]))
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """What decides which lines of a listing become items."""
-        return hashlib.sha256(repr((FORMAT, sorted(self.ignore), self.versions)).encode()).hexdigest()[:16]
+        return {"url": url, "key": self.key.text if self.key else "*", "strategy": chosen(self)}

@@ -114,10 +114,8 @@ def _has_options(annotation: Any) -> bool:
 def _plain(annotation: Any) -> Any:
     """Return what YAML can write for a parameter of that type; a function is an import path."""
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if _is_callable(annotation):
-        return str
-    if _has_options(annotation):
-        return written(annotation)
+    if _is_callable(annotation) or _has_options(annotation):
+        return str if _is_callable(annotation) else written(annotation)
     if origin in (Union, UnionType):
         kept = [_plain(each) for each in arguments if each not in (timedelta, _Unwritable)]
         return Union[tuple(kept)]  # noqa: UP007 - made of a list
