@@ -38,6 +38,10 @@ class KeyTemplate:
         self.format: str | None = None
         self.has_partition = False
         self._dates: dict[str, str | None] = {}
+        first = _TOKEN.search(text)
+        # What every key begins with, and whether the date is what follows.
+        self.begins_with = text[: first.start()] if first else text
+        self.date_leads = first is not None and first["format"] is not None
         pattern, position = "", 0
         for token in _TOKEN.finditer(text):
             pattern += re.escape(text[position : token.start()])

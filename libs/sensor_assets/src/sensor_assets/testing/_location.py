@@ -116,7 +116,7 @@ class Location:
     def _replace_stores(self, store: "ObjectStore | Mapping[str, ObjectStore] | None") -> None:
         if store is None:
             return
-        from sensor_assets._sources.objects import ObjectClient  # noqa: PLC0415 - obstore
+        from sensor_assets._sources.object_client import ObjectClient  # noqa: PLC0415 - obstore
 
         followed = {name: each for name, each in self.runtime.clients.items() if isinstance(each, ObjectClient)}
         given = store if isinstance(store, Mapping) else dict.fromkeys(followed, store)
