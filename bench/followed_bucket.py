@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Any, Literal, get_args
 from unittest.mock import patch
 
@@ -210,7 +211,7 @@ class Play:
             old = self._chance.choice(self._cursors) if self._chance and fault == "cursor rolled back" else None
             cursors[DEFAULT_MONITOR] = old
             self.played.faults[fault] += 1
-        if fault in _HANGS:
+        if fault is not None and fault in _HANGS:
             self._hang(fault)
             return
         crash = _CRASHES.get(fault) if fault else None
@@ -311,5 +312,5 @@ class Play:
             rows = connection.execute(_DONE).fetchall()
         for row in rows:
             effect = (str(row["key"]), decode(bytes(row["version"])))
-            if effect not in self.played.effects and ends[effect] <= self._ran_at[row["id"]]:
+            if effect not in self.played.effects and ends.get(effect, inf) <= self._ran_at[row["id"]]:
                 self.played.overtaken.add(effect)

@@ -120,7 +120,7 @@ def play_plain(workload: Workload, kind: type[PlainSensor], *, wire: bool = Fals
                 if (version := bucket.get(key)) is not None:
                     effects[version.identity] += 1
             time += EVERY
-    return _outcome(kind.__name__, workload, versions, polls, effects, runs=runs)
+    return _outcome(kind.name, workload, versions, polls, effects, runs=runs)
 
 
 def play_ours(workload: Workload, *, postgres: Postgres, home: Path, faults: bool) -> Outcome:
@@ -129,7 +129,9 @@ def play_ours(workload: Workload, *, postgres: Postgres, home: Path, faults: boo
     bucket = Bucket(versions, now=lambda: 0.0)
     name = f"{workload.naming}_{'faults' if faults else 'calm'}"
     sink = f"file://{home / name}"
-    with followed(bucket, postgres.url(), name, sink, faults=faults, seed=f"{name} {workload.seed}", every=EVERY) as play:
+    with followed(
+        bucket, postgres.url(), name, sink, faults=faults, seed=f"{name} {workload.seed}", every=EVERY
+    ) as play:
         play.begin(FIRST_POLL)
         played = play.until(ends(versions))
     return _outcome(
@@ -182,7 +184,7 @@ def report(outcomes: Sequence[Outcome]) -> Report:
                 title="What is compared",
                 columns=["algorithm", "what it does", "where it is from"],
                 rows=[
-                    *([kind.__name__, kind.does, kind.source] for kind in PLAIN_SENSORS),
+                    *([kind.name, kind.does, kind.source] for kind in PLAIN_SENSORS),
                     [OURS, "records every version that a listing shows, runs for batches", "`sensor_assets`"],
                 ],
             ),
@@ -214,8 +216,8 @@ def _table(title: str, outcomes: Sequence[Outcome]) -> Table:
         title=title,
         columns=["algorithm", "versions", "lost", "% lost", "doubled", "overtaken", "runs", "polls"],
         rows=[
-            [each.algorithm, each.versions, each.lost, percent(each), each.doubled, each.overtaken, each.runs, each.polls]
-            for each in outcomes
+            [own.algorithm, own.versions, own.lost, percent(own), own.doubled, own.overtaken, own.runs, own.polls]
+            for own in outcomes
         ],
     )
 

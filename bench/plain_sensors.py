@@ -18,9 +18,10 @@ BUCKET = "landing"
 class PlainSensor(ABC):
     """One such sensor, with its cursor and the run keys that Dagster has seen.
 
-    `does` says what it does, `source` where it is described.
+    `name` says by what it is known, `does` what it does, `source` where it is described.
     """
 
+    name: ClassVar[str]
     does: ClassVar[str]
     source: ClassVar[str]
 
@@ -55,6 +56,7 @@ def by_version(objects: Sequence[Any]) -> list[tuple[str, str]]:
 class LastKeyOfPage(PlainSensor):
     """One page after the cursor, one run for its last key, which becomes the cursor."""
 
+    name = "last key of the page"
     does = "lists one page of keys after the last one, starts a run for the last key of the page"
     source = "sensors with `list_objects_v2(StartAfter=cursor)`"
     cursor = ""
@@ -70,6 +72,7 @@ class LastKeyOfPage(PlainSensor):
 class KeysOfPage(PlainSensor):
     """One page after the cursor, a run for each of its keys."""
 
+    name = "keys of the page"
     does = "lists one page of keys after the last one, starts a run for each"
     source = "the same, for every key of the page"
     cursor = ""
@@ -85,6 +88,7 @@ class KeysOfPage(PlainSensor):
 class SinceKey(PlainSensor):
     """`get_s3_keys(since_key=...)`; the run key is the key, the cursor the last one."""
 
+    name = "`get_s3_keys(since_key)`"
     does = "takes the keys that were modified after the last one, run key = key"
     source = "Dagster's documentation of sensors, `dagster_aws.s3.sensor.get_s3_keys`"
     cursor: str | None = None
@@ -111,6 +115,7 @@ class SinceKey(PlainSensor):
 class SinceLastModified(PlainSensor):
     """`get_objects(since_last_modified=...)`; the run key is key and ETag, the cursor the newest LastModified."""
 
+    name = "`get_objects(since_last_modified)`"
     does = "takes the objects whose LastModified is after the newest one, run key = key and ETag"
     source = "`dagster_aws.s3.sensor.get_objects`"
     cursor: datetime | None = None
@@ -125,6 +130,7 @@ class SinceLastModified(PlainSensor):
 class LookBack(PlainSensor):
     """`get_objects` since a quarter of an hour before the newest LastModified; the run key is key and ETag."""
 
+    name = "look-back of 15 minutes"
     does = "takes the objects modified up to 15 minutes before the newest one or later, run key = key and ETag"
     source = "the same with a look-back window, as in AWS Glue's bookmarks (`maxBand`)"
     window = timedelta(minutes=15)

@@ -1,18 +1,14 @@
 """What a benchmark found: tables of figures and the bars that they are held to, for a terminal, a file and a page."""
 
 import json
-import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-Cell = str | int | float | None
+from bench.machine import this_command, this_machine
 
-PACKAGES = ("dagster", "dagster-aws", "obstore", "psycopg")
+Cell = str | int | float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +89,8 @@ class Report:
     tables: Sequence[Table]
     bars: Sequence[Bar] = ()
     figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    command: str = field(default_factory=lambda: command_line(sys.argv))
-    machine: str = field(default_factory=lambda: machine())
+    command: str = field(default_factory=this_command)
+    machine: str = field(default_factory=this_machine)
 
     def text(self) -> str:
         """Return tables and bars for a terminal."""
@@ -131,34 +127,3 @@ def shown(cell: Cell) -> str:
         if abs(cell) >= least:
             return f"{cell:.{places}f}"
     return f"{cell:.2g}"
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """Return the command that runs this benchmark, without where it writes to."""
-    program, *rest = arguments
-    kept: list[str] = []
-    skip = False
-    for argument in rest:
-        if not skip and argument != "--json" and not argument.startswith("--json="):
-            kept.append(argument)
-        skip = argument == "--json"
-    return " ".join(["python -m", f"bench.{Path(program).stem}", *kept])
-
-
-def machine() -> str:
-    """Say in one line what the figures depend on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return (
-        f"{os.cpu_count()} processors ({processor()}), {memory:.0f} GiB, {platform.system()} "
-        f"{platform.release().split('-')[0]}, Python {platform.python_version()}, {packages}"
-    )
-
-
-def processor() -> str:
-    """Return the model of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
