@@ -50,6 +50,10 @@ lint: sync setup ## check code, types, YAML, workflows, the register and what is
 	@$(RUN) shellcheck .ci/run
 	@$(UV) lock --check --quiet
 
+.PHONY: bench
+bench: sync ## measure all that the docs claim, some hours, and write docs/reference/benchmarks.md; BENCH="losses" chooses
+	@$(RUN) python -m bench $(BENCH)
+
 .PHONY: format
 format: sync ## format the code and write the derived files
 	@$(RUN) ruff check --fix --quiet .
