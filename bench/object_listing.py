@@ -153,11 +153,10 @@ def told(result: dict[str, Any]) -> str:
         f"{idle['first_milliseconds']:.0f}; Postgres {idle['postgres_milliseconds']:.1f}), memory "
         f"+{idle['mebibytes']:.1f} MiB (bar {TICK_BARS['mebibytes']:.0f})"
     )
-    lines = [
-        tick,
-        "",
-        f"{'listing of':24}{'keys':>12}{'LIST calls':>12}{'CPU us a key':>14}{'for 1,000,000':>15}{'Postgres us':>13}{'memory MiB':>12}",
-    ]
+    titles = {"listing of": -24, "keys": 12, "LIST calls": 12, "CPU us a key": 14, "for 1,000,000": 15}
+    titles |= {"Postgres us": 13, "memory MiB": 12}
+    head = "".join(f"{title:>{width}}" if width > 0 else f"{title:{-width}}" for title, width in titles.items())
+    lines = [tick, "", head]
     for name, found in result["listings"].items():
         lines.append(
             f"{name:24}{found['keys']:>12,}{found['calls']:>12,.0f}{found['microseconds']:>14.2f}"
