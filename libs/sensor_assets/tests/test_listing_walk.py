@@ -118,11 +118,6 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Original], Any]]] = {
         "_look_at_window",
         text("reached = self.position.window", "reached = None"),
     ),
-    "a first window begins behind its first key": (
-        scan_module.Scan,
-        "_look_at_window",
-        text("_below(start) if gap else start", "start"),
-    ),
     "the sweep never has its turn when the window takes all the time": (
         scan_module.Scan,
         "steps",
