@@ -141,7 +141,8 @@ class _Work:
         record, ledger = self.record, self.runtime.ledger
         names = [source.name for source in self.consumer.sources]
         if record is not None:
-            items = self._present(ledger.batch_items(record))
+            kept = [source.name for source in self.consumer.sources if source.keeps_versions]
+            items = self._present(ledger.batch_items(record, all_versions=kept))
         elif self.partitions:
             items = [item for partition in self.partitions for item in self._current(partition)]
         else:
@@ -187,6 +188,7 @@ class _Work:
         When that takes too long, the source cannot be scanned; the batch waits then, without blame for its items.
         """
         pause = max(source.interval(self.runtime.settings) for source in self.consumer.sources)
+        self.runtime.ledger.doubt(error.item.source, error.item.key)
         if self.context.retry_number >= CHANGED_RETRIES:
             if self.record is not None:
                 now = self.runtime.clock.now()

@@ -103,6 +103,10 @@ class Ledger(Protocol):
         """Return the newest recorded version of each key, of all keys without `keys`."""
         ...
 
+    def recorded(self, source_id: int, keys: Sequence[str]) -> set[tuple[str, str]]:
+        """Return every recorded (key, version) of some keys."""
+        ...
+
     def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
         """Return the newest item of each of the first keys after a key, as far as it is not deleted or gone."""
         ...
@@ -113,6 +117,10 @@ class Ledger(Protocol):
 
     def pages(self, source_id: int) -> PageMap:
         """Return what is remembered of a source's listing."""
+        ...
+
+    def doubt(self, source: str, key: str) -> None:
+        """Let the next scan look again at the part of a source's listing that holds a key."""
         ...
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
@@ -168,8 +176,11 @@ class Ledger(Protocol):
         """Return a batch, or None when the ledger does not hold it."""
         ...
 
-    def batch_items(self, batch: BatchRecord) -> list[Item]:
-        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined."""
+    def batch_items(self, batch: BatchRecord, *, all_versions: Sequence[str] = ()) -> list[Item]:
+        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined.
+
+        Of the sources named in `all_versions` a newer arrival replaces nothing: every version can still be read.
+        """
         ...
 
     def newest_items(
