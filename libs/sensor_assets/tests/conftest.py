@@ -22,6 +22,8 @@ TABLES = (
     "consumer_position",
     "consumer",
     "monitor",
+    "gone",
+    "listing_page",
     "item",
     "message",
     "source",

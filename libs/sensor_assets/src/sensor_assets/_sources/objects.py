@@ -13,7 +13,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from sensor_assets._items import Item
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, place
+from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, mismatch, place
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError, ItemChanged, ItemGone, SourceError
 
@@ -60,6 +60,18 @@ class ObjectSource(Source):
     def gives_partition(self) -> bool:
         return self.key is not None and self.key.has_partition
 
+    def objection(self, key: str) -> str | None:
+        if (glob := self.ignoring(key)) is not None:
+            return f"key '{key}' is ignored, it matches '{glob}'"
+        if self.key is not None and self.key.match(key) is None:
+            return f"{mismatch(key, self.key)}, so it is put into quarantine"
+        return None
+
+    def ignoring(self, key: str) -> str | None:
+        """Return the glob that says that a key is no data."""
+        name = key.rsplit("/", 1)[-1]
+        return next((glob for glob in self.ignore if fnmatchcase(name, glob) or fnmatchcase(key, glob)), None)
+
     def open(self, settings: Settings) -> "ObjectClient":
         return ObjectClient(self, settings.fill(self.url, f"source '{self.name}', url"))
 
@@ -104,13 +116,9 @@ class ObjectClient(SourceClient):
             raise self._failed(FileNotFoundError("there is no such directory"))
         try:
             for metas in obstore.list(store, chunk_size=PAGE_KEYS):
-                yield Page(items=[self._item(meta) for meta in metas if not self._ignored(meta["path"])])
+                yield Page(items=[self._item(meta) for meta in metas if self._source.ignoring(meta["path"]) is None])
         except (BaseError, OSError) as error:
             raise self._failed(error) from error
-
-    def _ignored(self, key: str) -> bool:
-        name = key.rsplit("/", 1)[-1]
-        return any(fnmatchcase(name, glob) or fnmatchcase(key, glob) for glob in self._source.ignore)
 
     def _item(self, meta: "ObjectMeta") -> Item:
         partition, metadata = place(meta["path"], self._source.key)

@@ -168,8 +168,11 @@ class Ledger(Protocol):
         """Return a batch, or None when the ledger does not hold it."""
         ...
 
-    def batch_items(self, batch: BatchRecord) -> list[Item]:
-        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined."""
+    def batch_items(self, batch: BatchRecord, *, superseded: bool = False) -> list[Item]:
+        """Return the batch's items in order of arrival, without those that are quarantined or gone.
+
+        Those that a newer arrival replaced are left out as well, unless `superseded`.
+        """
         ...
 
     def newest_items(
@@ -187,6 +190,22 @@ class Ledger(Protocol):
 
         `window` narrows to partitions from (inclusive) to (exclusive), or to one partition with (name, None); `route`
         to what a router has sent there.
+        """
+        ...
+
+    def replay(
+        self,
+        consumer: str,
+        *,
+        route: str | None,
+        partitions: Sequence[str],
+        new_id: Callable[[], str],
+        now: datetime,
+    ) -> int:
+        """Let the monitor process again every done batch of a route and of any of the partitions, all without them.
+
+        Returns:
+            The number of new batches.
         """
         ...
 

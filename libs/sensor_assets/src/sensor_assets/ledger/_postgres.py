@@ -32,6 +32,8 @@ from sensor_assets.ledger import (
 )
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanEnd, ScanSupersededError
 from sensor_assets.ledger._failures import FAILURES, NOT_MIGRATED, explain
+from sensor_assets.ledger._replay import replay
+from sensor_assets.ledger._selection import Selection
 from sensor_assets.ledger._storable import storable
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -278,10 +280,10 @@ class PostgresLedger:
             found = _rows.batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
         return found[0] if found else None
 
-    def batch_items(self, batch: BatchRecord) -> list[Item]:
+    def batch_items(self, batch: BatchRecord, *, superseded: bool = False) -> list[Item]:
+        values = {"batch": batch.id, "consumer": batch.consumer, "superseded": superseded}
         with self.transaction() as connection:
-            asked = {"batch": batch.id, "consumer": batch.consumer}
-            rows = connection.execute(_sql.BATCH_ITEMS, asked, binary=True)
+            rows = connection.execute(_sql.BATCH_ITEMS, values, binary=True)
             return [_rows.item(row) for row in rows]
 
     def newest_items(
@@ -300,6 +302,19 @@ class PostgresLedger:
             # Not prepared: a plan for any window would have to serve for no window as well, and read the whole log.
             rows = connection.execute(_sql.NEWEST_ITEMS, values, prepare=False, binary=True)
             return [_rows.item(row) for row in rows]
+
+    def replay(
+        self,
+        consumer: str,
+        *,
+        route: str | None,
+        partitions: Sequence[str],
+        new_id: Callable[[], str],
+        now: datetime,
+    ) -> int:
+        selections = [Selection(consumer=consumer, route=route, partition=key) for key in partitions or (None,)]
+        with self.transaction() as connection:
+            return sum(len(replay(connection, selection, new_id, now).batches) for selection in selections)
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:
