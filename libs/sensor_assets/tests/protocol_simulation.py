@@ -533,10 +533,10 @@ class Simulation:
         newest = {key: (key, version, arrival) for key, version, arrival in log}
         assert {newest[key] for key in wanted} <= set(appended), "an arrival was not appended"
         if self.withholds:
-            self._check_files()
+            self._check_replaced()
         self._check_quarantine(newest)
 
-    def _check_files(self) -> None:
+    def _check_replaced(self) -> None:
         replaced = self._select(
             "select unnest(b.replaces)::text from batch b join consumer c on c.id = b.consumer_id "
             "where b.state = 'done' and c.name = %s",

@@ -20,7 +20,7 @@ from sensor_assets._decide import Policy, decide
 from sensor_assets._partitions import NoPartitions
 from sensor_assets._reconcile import settle
 from sensor_assets._runs import RETRY_SECONDS, RUN_KEY_TAG, InstanceRuns
-from sensor_assets._state import BatchRecord, ConsumerState, Decision
+from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision
 from sensor_assets.ledger import Following, PostgresLedger
 from sensor_assets.ledger._operations import Operations
 from sensor_assets.ledger._selection import Selection
@@ -64,7 +64,7 @@ def halve(ledger: PostgresLedger, poison: str, retry: Retry, *, max_in_flight: i
     def new_id() -> str:
         return str(UUID(int=next(numbers)))
 
-    def decide_now(name: str, state: ConsumerState) -> Decision:
+    def decide_now(name: str, state: ConsumerState) -> Decision | Ask:
         return decide(policy, state, now, new_id)
 
     record(ledger, items(500))

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
-import dagster as dg
 import polars as pl
 import pytest
 from sensor_assets import Batch, Hold, Item, Lake, ScanContext, Waiting

@@ -8,22 +8,31 @@ from sensor_assets.ledger._inspection import BatchRow, Standing, Version
 
 def verdict(version: Version, standing: Standing, now: datetime) -> str:
     """Say how far a consumer is with a version, and what it waits for."""
-    arrival = version.item.arrival
-    last = standing.batches[-1] if standing.batches else None
     if standing.reason is not None and standing.released_at is None:
         return f"in quarantine since {moment(standing.since)}: {standing.reason}"
-    held = f"it holds what waits: {standing.held}" if standing.held else "a batch is cut when one can be launched"
-    if standing.parked_at is not None and standing.released_at is not None:
-        return f"released from quarantine at {moment(standing.released_at)}, waits to be decided on; {held}"
     if standing.parked_at is not None:
-        return f"waits since {moment(standing.parked_at)}, for its partition, another source or its route; {held}"
-    if last is not None:
-        return _of_batch(last, now)
+        return f"{_why_parked(standing)}; {_what_holds(standing)}"
+    if standing.batches:
+        return _of_batch(standing.batches[-1], now)
+    return _without_batch(version, standing)
+
+
+def _why_parked(standing: Standing) -> str:
+    if standing.released_at is not None:
+        return f"released from quarantine at {moment(standing.released_at)}, waits to be decided on"
+    return f"waits since {moment(standing.parked_at)}, for its partition, another source or its route"
+
+
+def _what_holds(standing: Standing) -> str:
+    return f"it holds what waits: {standing.held}" if standing.held else "a batch is cut when one can be launched"
+
+
+def _without_batch(version: Version, standing: Standing) -> str:
     if standing.passed:
         return "not processed: it was there when the asset began, before its start_from; a backfill finds it"
-    if arrival > standing.position:
-        ahead = count(arrival - standing.position - 1, "arrival")
-        return f"waits to be decided on, {ahead} before it; {held}"
+    ahead = version.item.arrival - standing.position - 1
+    if ahead >= 0:
+        return f"waits to be decided on, {count(ahead, 'arrival')} before it; {_what_holds(standing)}"
     return "processed; the batch was pruned"
 
 
