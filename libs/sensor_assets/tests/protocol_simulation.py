@@ -535,6 +535,20 @@ class Simulation:
         if self.withholds:
             self._check_replaced()
         self._check_quarantine(newest)
+        self._check_holders()
+
+    def _check_holders(self) -> None:
+        """Of the batches that hold an arrival for a consumer, all but one have a successor."""
+        for consumer in self.consumers:
+            doubled = self._select(
+                "select n.arrival from batch b join consumer c on c.id = b.consumer_id "
+                "join slice l on l.batch_id = b.id cross join lateral (select unnest(coalesce("
+                "l.arrivals, array(select generate_series(l.first_arrival, l.last_arrival)))) as arrival) n "
+                "where b.state <> 'split' and b.replaced_by is null and c.name = %s "
+                "group by l.source_id, n.arrival having count(*) > 1",
+                consumer.name,
+            )
+            assert not doubled, "two batches hold an arrival"
 
     def _check_replaced(self) -> None:
         replaced = self._select(

@@ -15,7 +15,7 @@ from sensor_assets import _processing as processing_module
 from sensor_assets._evaluate import Answer
 from sensor_assets._scan import Familiar
 from sensor_assets._state import BatchRecord
-from sensor_assets.ledger import PostgresLedger, Scan, _emission, _quarantine, _replay, _scans, _sql, _sql_operations
+from sensor_assets.ledger import PostgresLedger, Scan, _parking, _quarantine, _replay, _scans, _sql, _sql_operations
 
 from .conftest import LedgerSchema
 from .protocol_histories import HISTORIES, KNOWN, OPERATED, A, B, C, Event, Execute, Put, Tick, play
@@ -192,10 +192,6 @@ def executing_what_is_replaced(nothing_to_do: Original) -> Any:
     return lambda context, record: nothing_to_do(context, dataclasses.replace(record, replaced_by=None))
 
 
-def letting_positions_go_back(write: Original) -> Any:
-    return lambda connection, consumer, decision, reached, now: write(connection, consumer, decision, {}, now)
-
-
 MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
     "an unacknowledged emission is not repeated": (PostgresLedger, "emit", emit_without_repeating),
     "the monitor believes that every answer was taken": (PostgresLedger, "emit", emit_deciding_anew),
@@ -268,9 +264,23 @@ MUTANTS_OF_OPERATIONS: dict[str, tuple[Any, str, Mutant]] = {
         "FORGET_SLICES",
         statement("delete from slice where batch_id", "delete from slice where false and batch_id"),
     ),
-    "what was rejected is released and forgotten": (_sql_operations, "RELEASE", statement("%(pending)s", "false")),
+    "what was rejected is released and forgotten": (
+        _sql_operations,
+        "PARK",
+        statement("where t.arrival <= p.arrival", "where false"),
+    ),
+    "what is released before the monitor came to it is decided on twice": (
+        _sql_operations,
+        "PARK",
+        statement("where t.arrival <= p.arrival", "where true"),
+    ),
+    "what an open batch holds is released": (
+        _sql_operations,
+        "LOCK_QUARANTINED",
+        statement("'waiting', 'emitted', 'done', 'skipped'", "'done', 'skipped'"),
+    ),
     "what was given up is released without what was tried with it": (_quarantine, "releases", replacing_nothing),
-    "what is released lets the position go back": (_emission, "_write", letting_positions_go_back),
+    "what is released is decided on again and again": (_parking, "UNPARK", statement("p.arrival = t.arrival", "false")),
 }
 
 
