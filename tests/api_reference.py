@@ -30,6 +30,7 @@ GROUPS: dict[str, Sequence[str]] = {
     "What a run is given": ("Batch", "Item", "Lake", "LakeFile"),
     SOURCES: (
         "ObjectSource",
+        "ObjectEvents",
         "HttpSource",
         "Link",
         "TableSource",

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from sensor_assets.ledger import PostgresLedger, migrate
 from tenancy.local.postgres import Postgres
+
+from . import object_stores
 
 SCHEMA = "team_a"
 
@@ -22,8 +25,8 @@ TABLES = (
     "consumer_position",
     "consumer",
     "monitor",
-    "gone",
     "listing_page",
+    "gone",
     "item",
     "message",
     "source",
@@ -107,3 +110,44 @@ def ledger(ledger_schema: LedgerSchema) -> Iterator[PostgresLedger]:
     opened = ledger_schema.open()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """A server that speaks S3 and SQS, in a process of its own."""
+    with object_stores.moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of a location that reads S3, and an empty bucket; the URL of the server."""
+    object_stores.s3_environment(monkeypatch, moto_url)
+    httpx.post(f"{moto_url}/moto-api/reset").raise_for_status()
+    httpx.put(f"{moto_url}/bucket").raise_for_status()
+    return moto_url
+
+
+@pytest.fixture(scope="session")
+def versitygw_home() -> Iterator[Path]:
+    """A folder that versitygw may serve: below `data`, a folder for each bucket."""
+    home = Path(tempfile.mkdtemp(prefix="gw-"))
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def versitygw_url(versitygw_home: Path) -> Iterator[str]:
+    """A server that checks signatures and lists fast."""
+    with object_stores.versitygw(versitygw_home) as url:
+        yield url
+
+
+@pytest.fixture
+def versity(versitygw_url: str, versitygw_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of a location that reads from versitygw, and an empty bucket; the URL of the server."""
+    object_stores.s3_environment(monkeypatch, versitygw_url)
+    for name in ("data", "versions"):
+        shutil.rmtree(versitygw_home / name / "bucket", ignore_errors=True)
+    object_stores.client("s3").create_bucket(Bucket="bucket")
+    return versitygw_url

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -26,6 +27,7 @@ from dagster._core.definitions.instigation_logger import InstigationLogger, get_
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, RUN_KEY_TAG, WILL_RETRY_TAG
@@ -86,12 +88,21 @@ def running_daemon(instance: dg.DagsterInstance, socket: str) -> Generator[Daemo
         yield Daemon(workspace)
 
 
+class _InThisProcess(SyncInMemoryRunLauncher):
+    """Runs in a thread that is waited for: a backfill is launched from an event loop, and a run starts one as well."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        thread = Thread(target=super().launch_run, args=(context,))
+        thread.start()
+        thread.join()
+
+
 @contextmanager
 def runs_in_this_process(instance: dg.DagsterInstance) -> Generator[None]:
     """Launch runs in this process meanwhile, ten times as fast; a run has ended when its launch returns."""
     private: Any = instance
     launcher = private._run_launcher
-    private._run_launcher = SyncInMemoryRunLauncher()
+    private._run_launcher = _InThisProcess()
     private._run_launcher.register_instance(instance)
     try:
         yield

@@ -19,6 +19,8 @@ import httpx
 
 TOOLS = Path(__file__).parents[3].parent / "shared" / "tools"
 CHUNK = 65536
+# Toxiproxy answers when what it delays has gone through.
+TOXIPROXY_SECONDS = 30
 
 Upstream = tuple[str, int] | str
 """A server's host and port, or the path of its unix socket."""
@@ -186,20 +188,20 @@ class ToxicLine:
 
     def heal(self) -> None:
         self._enable(False)
-        for toxic in httpx.get(f"{self._url}/toxics").raise_for_status().json():
-            httpx.delete(f"{self._url}/toxics/{toxic['name']}").raise_for_status()
+        for toxic in httpx.get(f"{self._url}/toxics", timeout=TOXIPROXY_SECONDS).raise_for_status().json():
+            httpx.delete(f"{self._url}/toxics/{toxic['name']}", timeout=TOXIPROXY_SECONDS).raise_for_status()
         self._enable(True)
 
     def stop(self) -> None:
         """Remove the proxy."""
-        httpx.delete(self._url)
+        httpx.delete(self._url, timeout=TOXIPROXY_SECONDS)
 
     def _enable(self, enabled: bool) -> None:
-        httpx.post(self._url, json={"enabled": enabled}).raise_for_status()
+        httpx.post(self._url, json={"enabled": enabled}, timeout=TOXIPROXY_SECONDS).raise_for_status()
 
     def _toxic(self, kind: str, stream: str, attributes: Mapping[str, Any]) -> None:
         body = {"type": kind, "stream": stream, "attributes": attributes}
-        httpx.post(f"{self._url}/toxics", content=json.dumps(body)).raise_for_status()
+        httpx.post(f"{self._url}/toxics", content=json.dumps(body), timeout=TOXIPROXY_SECONDS).raise_for_status()
 
 
 def toxiproxy_program(directory: Path) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from obstore.store import MemoryStore
 from sensor_assets import HttpSource, Item, ObjectSource, ScanContext, Settings, Source, TableSource, source
-from sensor_assets._sources.objects import ObjectClient
+from sensor_assets._sources.object_client import ObjectClient
 from sensor_assets.testing.source_contract import Outside
 
 

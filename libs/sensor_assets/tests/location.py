@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 from sensor_assets import Settings, with_sources
+from sensor_assets._dagster import evaluated
 from sensor_assets._monitor import SourceGroup
 from sensor_assets._runtime import RESOURCE_KEY, Clock, Runtime
 from sensor_assets.ledger import PostgresLedger
@@ -71,15 +72,7 @@ class Location:
 
     def evaluate(self, monitor: str = MONITOR) -> Tick:
         """Evaluate a monitor as the daemon does: what it answers takes effect, its cursor is kept."""
-        context = dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursors.get(monitor),
-            repository_def=self.definitions.get_repository_def(),
-            resources=dict(self.definitions.resources or {}),
-            sensor_name=monitor,
-        )
-        with context:
-            answer: Any = self.definitions.resolve_sensor_def(monitor).evaluate_tick(context)
+        answer = evaluated(self.definitions, monitor, self.instance, self.cursors.get(monitor))
         self.cursors[monitor] = answer.cursor
         return Tick(
             run_requests=answer.run_requests or (),

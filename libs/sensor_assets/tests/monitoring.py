@@ -12,6 +12,7 @@ from sensor_assets._cursor import Cursor
 from sensor_assets._evaluate import Answer, evaluate
 from sensor_assets._runs import RunReport
 from sensor_assets._runtime import Runtime
+from sensor_assets._survey import Limits
 from sensor_assets.ledger import PostgresLedger
 
 SETTINGS = Settings(
@@ -46,8 +47,9 @@ def following(source: Source, name: str = "asset", *, max_items: int = 2) -> Con
 class Monitor:
     """Evaluates, executes at once what is launched, and keeps the cursor; `given` are key and version by consumer."""
 
-    def __init__(self, ledger: PostgresLedger) -> None:
+    def __init__(self, ledger: PostgresLedger, limits: Limits | None = None) -> None:
         self.ledger = ledger
+        self.limits = limits
         self.cursor = Cursor()
         self.given: dict[str, list[str]] = {}
 
@@ -63,6 +65,7 @@ class Monitor:
             policies={consumer.name: consumer.policy(lambda name: []) for consumer in consumers},
             resources={},
             log=LOG,
+            limits=self.limits,
         )
         self.cursor = answer.cursor
         for batch in answer.batches:

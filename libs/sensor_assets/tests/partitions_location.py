@@ -26,7 +26,7 @@ settings = LocationSettings.load()
 retry = Retry(backoff=0.1)
 daily = dg.DailyPartitionsDefinition("2013-01-01", end_date="2014-01-01")
 day_files = ObjectSource("day_files", url="{landing_url}/days", key="{date:%Y-%m-%d}*.csv", every=1)
-airport_files = ObjectSource("airport_files", url="{landing_url}/airports", key="{airport}*.csv", every=1)
+airport_files = ObjectSource("airport_files", url="{landing_url}/airports", key="{airport}/*.csv", every=1)
 
 
 @sensor_asset(day_files, partitions_def=daily, retry=retry)

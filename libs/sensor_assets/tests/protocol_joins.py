@@ -96,10 +96,10 @@ class JoinedSimulation(Simulation):
         return consumers, declarations
 
     def _is_quiet(self) -> bool:
+        """Days of one world may wait for ever, what a route leaves only for a while."""
         waiting = sum(self._number_waiting(source) for source in (self.source, self.other_source))
-        # Days may wait for ever, but what the route leaves goes after a while.
-        joined, paired = map(self._parked, self.consumers)
-        return waiting == len(joined) and not paired and not self.queue
+        joined, paired = (len(self._parked(consumer)) for consumer in self.consumers)
+        return waiting == joined and not paired and not self.queue
 
     def _number_waiting(self, source: WorldSource) -> int:
         rows = self._select("select sum(waiting + in_flight) from source_status where source = %s", source.name)

@@ -53,7 +53,7 @@ class Scanner:
 
     def scan(self, *, pages: int | None = None) -> int:
         """Scan and record, the whole source or some pages; returns the number of new arrivals."""
-        scan, context = self._begin()
+        scan, context = self.begin()
         new = 0
         for number, page in enumerate(self.client.scan(context), start=1):
             new += self.ledger.record(scan, page, NOW)
@@ -65,17 +65,19 @@ class Scanner:
 
     def look(self) -> list[Item]:
         """Scan one page and record nothing, as a process does that is killed."""
-        _, context = self._begin()
+        _, context = self.begin()
         for page in self.client.scan(context):
             return list(page.items)
         return []
 
-    def _begin(self) -> tuple[Scan, ScanContext]:
+    def begin(self) -> tuple[Scan, ScanContext]:
+        """Begin a scan; returns the right to record what it sees, and what it may use."""
         state = self.ledger.sources([self.source.name])[self.source.name]
         scan = self.ledger.begin_scan(state)
         return scan, ScanContext(
             position=scan.source.position,
             known=lambda keys: self.ledger.known(state.id, keys),
+            recorded=lambda keys: self.ledger.recorded(state.id, keys),
             settings=self.settings,
             resources=self.resources,
             pages=self.ledger.pages(state.id),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from sensor_assets import (
     DefinitionError,
     FunctionSource,
     HttpSource,
+    ObjectEvents,
     ObjectSource,
     QueueSource,
     Retry,
@@ -332,6 +334,16 @@ def test_everything_that_the_yaml_says_is_what_the_decorator_would_be_told(proje
             {"table": "t", "lag": None},
         ),
         ("[{queue: {name: events, queue: 'q', key: order.id}}]", QueueSource, {"queue": "q", "key": "order.id"}),
+        (
+            "[{objects: {name: files, url: 's3://b/x', strategy: append_only, open_for: 86400, sweep: 5}}]",
+            ObjectSource,
+            {"strategy": "append_only", "open_for": timedelta(days=1), "sweep": 5, "versions": False, "events": None},
+        ),
+        (
+            "[{objects: {name: files, url: 's3://b/x', versions: true, events: {queue: '{q}', grace: 60}}}]",
+            ObjectSource,
+            {"strategy": None, "versions": True, "events": ObjectEvents(queue="{q}", grace=60)},
+        ),
         ("[{python: .orders.tickets}]", FunctionSource, {"name": "tickets"}),
     ],
 )
@@ -455,6 +467,27 @@ SOURCE = "[{objects: {name: files, url: 'file:///x'}}]"
             id="template",
         ),
         pytest.param(
+            minimal("[{objects: {name: files, url: x, events: {resource: sqs}}}]"),
+            3,
+            "sources.0.objects.events.queue",
+            "is required",
+            id="options of an option",
+        ),
+        pytest.param(
+            minimal("[{objects: {name: files, url: x, events: {queue: q, gracee: 60}}}]"),
+            3,
+            "sources.0.objects.events.gracee",
+            "Extra inputs are not permitted",
+            id="unknown option of an option",
+        ),
+        pytest.param(
+            minimal("[{objects: {name: files, url: x, strategy: sometimes}}]"),
+            3,
+            "sources.0.objects.strategy",
+            "Input should be 'full', 'window' or 'append_only'",
+            id="strategy",
+        ),
+        pytest.param(
             minimal("[{objects: {name: a-b, url: x}}]"),
             3,
             "sources.0.objects",
@@ -572,7 +605,7 @@ def test_the_schema_s_file_fits_the_classes() -> None:
     assert json.loads(file.read_text()) == schema(), "run: uv run python -m sensor_assets.component._schema"
 
 
-@pytest.mark.parametrize("kind", [ObjectSource, HttpSource, QueueSource, TableSource, Batching, Retry])
+@pytest.mark.parametrize("kind", [ObjectSource, ObjectEvents, HttpSource, QueueSource, TableSource, Batching, Retry])
 def test_every_parameter_is_described_for_who_writes_yaml(kind: type) -> None:
     undescribed = [name for name, field in written(kind).model_fields.items() if not field.description]
     assert undescribed == []

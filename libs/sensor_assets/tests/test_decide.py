@@ -573,7 +573,10 @@ def test_partitions_with_several_dimensions_are_refused_by_name() -> None:
         partitions_of(both, None, lambda name: [])
 
 
-@pytest.mark.parametrize("text", ["{date:%Y-%m-%d}/{hour:%H}", "{date:%A}", "{date:%Y", "plain}", "{Date:%Y}"])
+@pytest.mark.parametrize(
+    "text",
+    ["{date:%Y-%m-%d}/{hour:%H}", "{date:%A}", "{date:%Y", "plain}", "{Date:%Y}", "{airport}*.csv", "a/?{airport}.csv"],
+)
 def test_a_template_that_cannot_work_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(DefinitionError, match="key template"):
         KeyTemplate(text)

@@ -81,6 +81,13 @@ def seen() -> Seen:
     return Seen()
 
 
+def held(location: Location) -> str:
+    """Evaluate and return why nothing is launched."""
+    answer = location.evaluate()
+    assert not answer.run_requests
+    return answer.skip_message or ""
+
+
 def joining(orders: Shown, customers: Shown, seen: Seen, **arguments: Any) -> Any:
     def joined(batch: Batch) -> None:
         seen.note(batch)
@@ -98,18 +105,14 @@ def test_a_day_is_processed_once_both_sources_have_shown_something_for_it(
     assert not location.evaluate().run_requests
     clock.time += HOUR
     orders.put("2013-01-05", "late")
-    answer = location.evaluate()
-    assert not answer.run_requests
-    assert answer.skip_message == (
-        "joined holds: 2013-01-05 waits for customers since 2013-01-01 00:00 UTC; "
-        "2013-01-06 waits for customers since 2013-01-01 00:00 UTC"
-    )
+    said = held(location)
+    assert "joined holds: 2013-01-05 waits for customers since 2013-01-01 00:00 UTC; 2013-01-06 waits" in said
 
     clock.time += HOUR
     customers.put("2013-01-05")
     location.work()
     assert seen.take() == [(("2013-01-05",), ["customers:2013-01-05", "orders:early", "orders:late"])]
-    assert location.evaluate().skip_message == "joined holds: 2013-01-06 waits for customers since 2013-01-01 00:00 UTC"
+    assert "joined holds: 2013-01-06 waits for customers since 2013-01-01 00:00 UTC" in held(location)
 
     clock.time += HOUR
     orders.put("2013-01-05", "early", "corrected")
@@ -227,7 +230,7 @@ def test_without_partitions_everything_goes_when_both_sources_have_shown_somethi
     clock = location.stop_the_clock()
     for number in range(17):
         orders.put("2013-01-05", f"{number:02}")
-    assert location.evaluate().skip_message == "joined holds: 8 items wait for customers since 2013-01-01 00:00 UTC"
+    assert "joined holds: 8 items wait for customers since 2013-01-01 00:00 UTC" in held(location)
     clock.time += HOUR
     customers.put("2013-01-05", "c")
     for _ in range(10):
@@ -327,7 +330,7 @@ def test_a_route_may_let_some_days_go_while_others_wait(
     customers.put("2013-01-07")
     location.work()
     assert seen.take() == [(("2013-01-07",), ["customers:2013-01-07", "orders:2013-01-07"])]
-    assert location.evaluate().skip_message == "router holds: 1 item left out by the route"
+    assert "router holds: 1 item left out by the route" in held(location)
     customers.put("2013-01-05")
     location.work()
     assert seen.take() == [(("2013-01-05",), ["customers:2013-01-05", "orders:2013-01-05"])]

@@ -9,6 +9,7 @@ import pytest
 import sensor_assets.ledger
 from alembic.script import ScriptDirectory
 from sensor_assets import Item, LedgerError, ScanContext, source
+from sensor_assets._survey import Limits
 from sensor_assets.ledger import PostgresLedger, migrate
 from sensor_assets.ledger._revision import REVISIONS
 
@@ -107,7 +108,7 @@ def test_meanwhile_ticks_fail_and_no_source_is_to_blame_or_asked_in_vain(what: s
         yield from items(3)
 
     consumers = [following(source(name, every=1e-6)(shown), f"of_{name}") for name in ("one", "two", "three")]
-    monitor = Monitor(team.ledger)
+    monitor = Monitor(team.ledger, Limits(scans=1))
     monitor.tick(consumers)
     team.admin(
         "delete from item", "update source set arrivals = 0", "update consumer_position set arrival = 0", *breaking
@@ -117,7 +118,7 @@ def test_meanwhile_ticks_fail_and_no_source_is_to_blame_or_asked_in_vain(what: s
     for _ in range(3):
         with pytest.raises(LedgerError, match=message):
             monitor.tick(consumers)
-    assert len(asked) <= 3, "one source a tick at most is asked for what cannot be written down"
+    assert len(asked) <= 3, "no more are asked for what cannot be written down than are asked at once"
     team.admin(*mending)
     monitor.ledger = team.ledger
     given.clear()

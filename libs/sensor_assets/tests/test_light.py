@@ -75,7 +75,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ("module", "name", "message"),
     [
         ("sensor_assets._sources.http", "HttpSource", r"HttpSource needs httpx, .* sensor-assets\[http\]"),
-        ("sensor_assets._sources.objects", "ObjectSource", r"ObjectSource needs obstore, .* sensor-assets\[objects\]"),
+        (
+            "sensor_assets._sources.objects",
+            "ObjectSource",
+            r"ObjectSource needs arro3-core and botocore and obstore, .* sensor-assets\[objects\]",
+        ),
         ("sensor_assets._sources.table", "TableSource", r"TableSource needs sqlalchemy, .* sensor-assets\[tables\]"),
         ("sensor_assets._lake", "Lake", r"Lake needs obstore and polars, .* sensor-assets\[lake\]"),
     ],

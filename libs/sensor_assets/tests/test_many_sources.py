@@ -348,7 +348,7 @@ def test_a_tick_says_in_one_line_what_it_found(ledger: PostgresLedger, instance:
     location = Location(ledger, assets, instance)
     location.stop_the_clock()
     first, second = location.evaluate().skip_message or "", location.evaluate().skip_message or ""
-    holds = "patient holds: 1 items wait for company, 600 s at most"
+    holds = "patient holds: 1 item waits for company, 600 s at most"
     assert first.startswith(f"3 of 3 sources checked; 1 new; 1 failing: sick; {holds}; next due ")
     assert second.startswith(f"no source was due; nothing new; 1 failing: sick; {holds}; next due ")
 

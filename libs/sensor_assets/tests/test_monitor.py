@@ -407,6 +407,11 @@ def test_a_function_without_a_batch_is_refused_at_its_declaration() -> None:
         def no_batch(context: dg.AssetExecutionContext) -> None: ...
 
 
+def test_an_asset_named_as_its_source_is_refused_at_its_declaration() -> None:
+    with pytest.raises(DefinitionError, match="mail/letters follows a source of the same name"):
+        sensor_asset(named("letters"), name="letters", key_prefix="mail")(empty)
+
+
 def test_something_that_is_no_source_is_refused_at_its_declaration() -> None:
     with pytest.raises(DefinitionError, match="needs a source, a sequence of sources, or a router's outlet"):
         sensor_asset([])

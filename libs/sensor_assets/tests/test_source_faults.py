@@ -164,8 +164,9 @@ def test_faults_at_any_moment_lose_and_double_nothing(seed: int, scanner: Scanne
         print(step, what)
         match what:
             case "put":
-                written[choose.choice("abcdefgh")] = f"text {step}"
-                things.put(*list(written.items())[-1])
+                key = choose.choice("abcdefgh")
+                written[key] = f"text {step}"
+                things.put(key, written[key])
             case "scan":
                 with suppress(SourceError):
                     scanner.scan()

@@ -204,7 +204,7 @@ def test_a_process_that_dies_before_it_notes_the_first_listing_leaves_that_to_th
     world = new_world("now")
     world.shelf.put("a")
     with monkeypatch.context() as patch:
-        patch.setattr(PostgresLedger, "note_listed", lambda *arguments: 1 / 0)
+        patch.setattr(PostgresLedger, "end_scans", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             world.look()
     world.look()

@@ -275,3 +275,19 @@ def test_without_postgres_a_test_is_told_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(Exception, match=r"depend on sensor-assets\[testing\] .* or set SENSOR_ASSETS_TEST_POSTGRES"):
         Postgres().__enter__()
+
+
+def test_a_partition_that_a_tick_adds_is_there_for_its_run(ledger: PostgresLedger) -> None:
+    @sensor_asset(
+        ObjectSource("report_files", url="memory:///reports", key="{airport}/*.csv"),
+        partitions_def=dg.DynamicPartitionsDefinition(name="airports"),
+        add_partitions=True,
+    )
+    def reports(batch: Batch) -> None: ...
+
+    store = MemoryStore()
+    store.put("JFK/1.csv", b"1")
+    with Location(reports, ledger=ledger, store=store) as location:
+        assert [run.success for run in location.settle()] == [True]
+        assert location.instance.get_dynamic_partitions("airports") == ["JFK"]
+        assert location.instance.get_materialized_partitions(reports.key) == {"JFK"}

@@ -15,6 +15,7 @@ from sensor_assets import (
     HttpSource,
     Item,
     Lake,
+    ObjectEvents,
     ObjectSource,
     Retry,
     Router,
@@ -34,6 +35,8 @@ from sensor_assets.testing import Location, Tick, evaluate, settings_for
 # Sources
 
 files = ObjectSource("files", url="{landing_url}", key="{date:%Y-%m-%d}*.csv", every=30, group_name="outside")
+versions = ObjectSource("versions", url="s3://x/y", strategy="append_only", open_for=timedelta(days=1), versions=True)
+told = ObjectSource("told", url="s3://x/y", sweep=5, events=ObjectEvents(queue="{queue}", grace=60))
 pages = HttpSource("pages", url="{site}", index="index.json", headers={"Accept": "text/csv"}, every="{interval}")
 rows = TableSource("rows", url="{database}", table="t", key="id", version="v", lag=timedelta(minutes=1))
 
@@ -42,6 +45,9 @@ def what_a_source_does_not_take_is_an_error() -> None:
     ObjectSource("files", url=3)  # pyright: ignore[reportArgumentType]
     ObjectSource("files", url="file:///x", evry=30)  # pyright: ignore[reportCallIssue]
     ObjectSource("files", url="file:///x", every=[30])  # pyright: ignore[reportArgumentType]
+    ObjectSource("files", url="s3://x/y", strategy="sometimes")  # pyright: ignore[reportArgumentType]
+    ObjectSource("files", url="s3://x/y", events="queue")  # pyright: ignore[reportArgumentType]
+    ObjectEvents("queue")  # pyright: ignore[reportCallIssue]
     ObjectSource("files")  # pyright: ignore[reportCallIssue]
     HttpSource("pages", url="x", links="parse")  # pyright: ignore[reportArgumentType]
     TableSource("rows", url="x", table="t", key="id")  # pyright: ignore[reportCallIssue]

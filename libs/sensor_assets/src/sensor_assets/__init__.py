@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sensor_assets._lake import Lake, LakeFile
     from sensor_assets._settings import Settings
     from sensor_assets._sources.http import HttpSource, Link
+    from sensor_assets._sources.object_events import ObjectEvents
     from sensor_assets._sources.objects import ObjectSource
     from sensor_assets._sources.queue import Message, QueueSource, Receiver
     from sensor_assets._sources.table import TableSource
@@ -39,6 +40,7 @@ _ON_DEMAND = {
     "LakeFile": "sensor_assets._lake",
     "Link": "sensor_assets._sources.http",
     "Message": "sensor_assets._sources.queue",
+    "ObjectEvents": "sensor_assets._sources.object_events",
     "ObjectSource": "sensor_assets._sources.objects",
     "QueueSource": "sensor_assets._sources.queue",
     "Receiver": "sensor_assets._sources.queue",
@@ -75,6 +77,7 @@ __all__ = [
     "Link",
     "Message",
     "MissingExtraError",
+    "ObjectEvents",
     "ObjectSource",
     "Page",
     "QueueSource",

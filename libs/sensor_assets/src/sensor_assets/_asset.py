@@ -150,6 +150,11 @@ def _prefix(asset: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _asset(compute: Callable[..., Any], declaration: Declaration, asset: Mapping[str, Any]) -> dg.AssetsDefinition:
     arguments = dict(asset)
+    key = dg.AssetKey.from_coercible(
+        asset.get("key") or [*declaration.prefix, asset.get("name") or compute.__name__],
+    )
+    if key in map(declaration.source_key, declaration.sources):
+        raise DefinitionError(f"@sensor_asset: {key.to_user_string()} follows a source of the same name; rename one")
     arguments["tags"] = {SOURCE_TAG: declaration.sources[0].name, **(asset.get("tags") or {})}
     arguments["deps"] = [*(asset.get("deps") or ()), *(declaration.source_key(s) for s in declaration.sources)]
     if asset.get("partitions_def") is not None:

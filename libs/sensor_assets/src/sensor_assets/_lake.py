@@ -11,7 +11,7 @@ import obstore
 from obstore.store import ObjectStore, from_url
 
 from sensor_assets._batch import Batch
-from sensor_assets._sources.objects import open_store
+from sensor_assets._sources.object_places import open_store
 from sensor_assets.errors import SensorAssetsError
 
 if TYPE_CHECKING:

@@ -11,9 +11,11 @@ from sensor_assets.errors import MissingExtraError
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "http": ("httpx",),
     "lake": ("obstore", "polars"),
-    "objects": ("obstore",),
+    "objects": ("arro3-core", "botocore", "obstore"),
     "tables": ("sqlalchemy",),
 }
+# Packages whose module has another name.
+_MODULES: Mapping[str, str] = {"arro3-core": "arro3"}
 _NEEDS: Mapping[str, str] = {
     "sensor_assets._lake": "lake",
     "sensor_assets._sources.http": "http",
@@ -29,7 +31,7 @@ def load(module: str, name: str) -> Any:
         MissingExtraError: A package is not installed that the module needs; the message names the extra.
     """
     extra = _NEEDS.get(module)
-    missing = [package for package in EXTRAS.get(extra or "", ()) if find_spec(package) is None]
+    missing = [package for package in EXTRAS.get(extra or "", ()) if find_spec(_MODULES.get(package, package)) is None]
     if missing:
         raise MissingExtraError(
             f"{name} needs {' and '.join(missing)}, which is not installed: depend on sensor-assets[{extra}], for "

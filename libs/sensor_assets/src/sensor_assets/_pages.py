@@ -15,7 +15,7 @@ class ListingPage:
     Args:
         last: Its last key.
         keys: How many keys it has.
-        digest: Hash of what the store answered.
+        digest: Hash of what the store answered; empty where the page is in doubt and is to be listed again.
     """
 
     last: str
@@ -44,3 +44,34 @@ class PageMap(Protocol):
     def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:
         """Return the first pages whose last key is greater than a key, all from the first page without one."""
         ...
+
+    def before(self, key: str | None, limit: int) -> Sequence[ListingPage]:
+        """Return the last pages whose last key is less than a key, in order; the last of all without one."""
+        ...
+
+    def doubtful(self) -> Sequence[str]:
+        """Return the last keys of the pages in doubt, in order."""
+        ...
+
+
+class NoPages:
+    """A page map that remembers nothing."""
+
+    def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:  # noqa: ARG002
+        return ()
+
+    def before(self, key: str | None, limit: int) -> Sequence[ListingPage]:  # noqa: ARG002
+        return ()
+
+    def doubtful(self) -> Sequence[str]:
+        return ()
+
+
+def order(key: str) -> bytes:
+    """Return what keys are sorted by: UTF-8 bytes, also those that are none."""
+    return key.encode("utf-8", "surrogateescape")
+
+
+def text(key: bytes) -> str:
+    """Return the key that is sorted by these bytes."""
+    return key.decode("utf-8", "surrogateescape")

@@ -149,7 +149,7 @@ class _Work:
         record, ledger = self.record, self.runtime.ledger
         names = [source.name for source in self.consumer.sources]
         if record is not None and record.origin != "rebuild":
-            items = self._present(ledger.batch_items(record, superseded=self.superseded))
+            items = self._present(ledger.batch_items(record, all_versions=self._whose_versions_stay()))
         elif self.partitions:
             items = [item for partition in self.partitions for item in self._current(partition)]
         else:
@@ -164,6 +164,10 @@ class _Work:
             load_current=self._current,
             load_rows=self.runtime.rows if any(self.runtime.clients[name].tabular for name in names) else None,
         )
+
+    def _whose_versions_stay(self) -> list[str]:
+        """Return the sources of which the batch is to have versions that newer ones replaced."""
+        return [source.name for source in self.consumer.sources if self.superseded or source.keeps_versions]
 
     def _current(self, partition: str | None) -> list[Item]:
         ledger, consumer = self.runtime.ledger, self.consumer
@@ -189,6 +193,7 @@ class _Work:
         When that takes too long, the source cannot be scanned; the batch waits then, without blame for its items.
         """
         pause = max(source.interval(self.runtime.settings) for source in self.consumer.sources)
+        self.runtime.ledger.doubt(error.item.source, error.item.key)
         if self.context.retry_number >= CHANGED_RETRIES:
             if self.record is not None:
                 now = self.runtime.clock.now()

@@ -133,6 +133,7 @@ class Surveyor:
                 known=lambda keys: ledger.known(source, keys),
                 settings=self.runtime.settings,
                 resources=self.resources,
+                recorded=lambda keys: ledger.recorded(source, keys),
                 pages=ledger.pages(source),
                 live=lambda after, limit: ledger.live(source, after, limit),
                 log=self.journal.log,

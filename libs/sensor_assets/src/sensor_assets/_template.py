@@ -20,14 +20,17 @@ _CODES = {
 # Texts whose dates are remembered: ten thousand days or hours, about one megabyte.
 MOST_DATES = 10_000
 
+# A partition of any text beside a wildcard.
+_UNCLEAR = re.compile(r"\{[a-z_]+\}[*?]|[*?]\{[a-z_]+\}")
 _TOKEN = re.compile(r"\{(?P<name>[a-z_]+)(?::(?P<format>[^{}]+))?\}|(?P<glob>\*\*|\*|\?)")
 
 
 class KeyTemplate:
     """Match keys and find the partition of each.
 
-    ``{date:FORMAT}`` takes a date or time in strftime codes, ``{name}`` takes any text without a slash; at most one of
-    them, and it is the partition. ``*`` and ``?`` stay within a path segment, ``**`` does not.
+    ``{date:FORMAT}`` takes a date or time in strftime codes, ``{name}`` takes any text without a slash, up to the
+    character that follows; at most one of them, and it is the partition. ``*`` and ``?`` stay within a path segment,
+    ``**`` does not.
     """
 
     def __init__(self, text: str) -> None:
@@ -35,6 +38,10 @@ class KeyTemplate:
         self.format: str | None = None
         self.has_partition = False
         self._dates: dict[str, str | None] = {}
+        first = _TOKEN.search(text)
+        # What every key begins with, and whether the date is what follows.
+        self.begins_with = text[: first.start()] if first else text
+        self.date_leads = first is not None and first["format"] is not None
         pattern, position = "", 0
         for token in _TOKEN.finditer(text):
             pattern += re.escape(text[position : token.start()])
@@ -43,6 +50,11 @@ class KeyTemplate:
         rest = text[position:]
         if "{" in rest or "}" in rest:
             raise DefinitionError(f"key template '{text}': unbalanced or unknown {{...}} in '{rest}'")
+        if unclear := _UNCLEAR.search(text):
+            raise DefinitionError(
+                f"key template '{text}': in '{unclear[0]}' nothing tells where the partition ends; "
+                "put a character between them that it does not contain, as in '{name}/*.csv'"
+            )
         self._pattern = re.compile(pattern + re.escape(rest))
 
     def _expression(self, token: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from sensor_assets._batching import seconds
 from sensor_assets._due import MOST_PATIENCE, MOST_SCAN_SECONDS
 from sensor_assets._items import UNMATCHED, Item
 from sensor_assets._log import Log
-from sensor_assets._pages import ListingPage, PageMap, Relisting
+from sensor_assets._pages import NoPages, PageMap, Relisting
 from sensor_assets._start import Start, parse_start
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
@@ -46,13 +46,6 @@ class Page:
     bodies: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
-class NoPages:
-    """A page map that remembers nothing."""
-
-    def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:  # noqa: ARG002
-        return ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class ScanContext:
     """What a scan may use.
@@ -62,6 +55,7 @@ class ScanContext:
         known: Newest recorded version of each of the given keys, of all keys when called without.
         settings: The location's settings.
         resources: Dagster resources that the source asked for, by name.
+        recorded: Every recorded (key, version) of the given keys.
         pages: What is remembered of the source's listing.
         live: The newest recorded items of the first keys after a key (by UTF-8 bytes), from the beginning with None; at
             most so many, and without those that are deleted or gone.
@@ -76,6 +70,7 @@ class ScanContext:
     known: Callable[[Sequence[str] | None], Mapping[str, str]]
     settings: "Settings"
     resources: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    recorded: Callable[[Sequence[str]], set[tuple[str, str]]] = lambda _: set()
     pages: PageMap = field(default_factory=NoPages)
     live: Callable[[str | None, int], Sequence[Item]] = field(default=lambda after, limit: ())  # noqa: ARG005
     log: Log = field(default_factory=lambda: logging.getLogger("sensor_assets"))
@@ -201,6 +196,11 @@ class Source(ABC):
     def gives_partition(self) -> bool:
         """Whether items may carry a partition."""
         return True
+
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether an older version can still be read when there is a newer one; then each is processed."""
+        return False
 
     @abstractmethod
     def open(self, settings: "Settings") -> SourceClient:

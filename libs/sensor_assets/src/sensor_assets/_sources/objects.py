@@ -1,27 +1,21 @@
-"""Objects below a prefix of an object store: S3, GCS, Azure, a directory, memory."""
+"""Objects below a prefix of an object store: S3, GCS, Azure, a directory."""
 
-import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
 
-import obstore
-from obstore.exceptions import BaseError, PreconditionError
-from obstore.store import LocalStore, ObjectStore, from_url
-
-from sensor_assets._items import Item
+from sensor_assets._batching import seconds
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import CommonOptions, Page, ScanContext, Source, SourceClient, mismatch, place
+from sensor_assets._sources.base import CommonOptions, Source, mismatch
+from sensor_assets._sources.object_events import ObjectEvents
+from sensor_assets._sources.object_plan import chosen, has_window, ignored
 from sensor_assets._template import KeyTemplate
-from sensor_assets.errors import DefinitionError, ItemChanged, ItemGone, SourceError
+from sensor_assets.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
-    from obstore.store import ClientConfig
+    from sensor_assets._sources.object_client import ObjectClient
 
-PAGE_KEYS = 1000
+Strategy: TypeAlias = Literal["full", "window", "append_only"]
 
 
 class ObjectSource(Source):
@@ -30,14 +24,25 @@ class ObjectSource(Source):
     Args:
         name: Name of the source, unique within the team.
         url: ``s3://bucket/prefix``, ``gs://``, ``az://`` or ``file:///directory``; may hold ``{setting}``s. Credentials
-            come from the environment, as obstore reads them.
+            come from the environment.
         key: Template of the keys below the URL, such as ``{date:%Y-%m-%d}*.csv``: the date is the item's partition. A
             key that does not fit is quarantined, so that a misnamed file is seen.
         ignore: Globs of keys that are not data, such as ``*.tmp``; they are not recorded.
+        strategy: What every scan looks at besides a slice of the sweep through everything: ``"window"`` the keys of
+            open dates, ``"append_only"`` what comes after all known keys, ``"full"`` everything. Unless told, the
+            window where the template's date makes one, nothing with `events`, else everything.
+        open_for: How long a date is open (seconds or a timedelta): keys of older dates are found by the sweep. It
+            covers the distance of the producer's time zone from UTC.
+        sweep: LIST calls of a slice of the sweep, about 1,000 keys each.
+        versions: Follow every version of a versioned bucket instead of the newest of each scan. S3 only.
+        events: A queue with the store's notifications, so that a scan looks first where something happened. S3 only.
         common: See `Common`.
 
-    A version is the ETag. Two overwrites between two scans of a bucket without versioning are one change: only the last
-    can be read by anyone.
+    A version is the ETag, or with `versions` the version id. Two overwrites between two scans of a bucket without
+    versions are one change: only the last can be read by anyone. Deleting an object is no change.
+
+    Raises:
+        DefinitionError: What is asked for cannot work.
     """
 
     kind = "objects"
@@ -49,128 +54,62 @@ class ObjectSource(Source):
         url: str,
         key: str | None = None,
         ignore: Sequence[str] = (),
+        strategy: Strategy | None = None,
+        open_for: timedelta | float = timedelta(days=3),
+        sweep: int = 20,
+        versions: bool = False,
+        events: ObjectEvents | None = None,
         **common: Unpack[CommonOptions],
     ) -> None:
         super().__init__(name, **common)
         self.url = url
         self.key = KeyTemplate(key) if key is not None else None
         self.ignore = tuple(ignore)
+        self.strategy = strategy
+        self.open_for = timedelta(seconds=seconds(open_for))
+        self.sweep = sweep
+        self.versions = versions
+        self.events = events
+        if strategy is not None and strategy not in get_args(Strategy):
+            raise DefinitionError(f"source '{name}': strategy is one of {get_args(Strategy)}, not '{strategy}'")
+        if sweep < 1:
+            raise DefinitionError(f"source '{name}': sweep is at least 1; what nothing else finds, it finds")
+        if self.open_for <= timedelta():
+            raise DefinitionError(f"source '{name}': open_for must be longer than nothing, not {self.open_for}")
+        if strategy == "window" and not has_window(self):
+            raise DefinitionError(
+                f"source '{name}': strategy 'window' needs a key template that begins with a date, or with text and "
+                f"then a date, such as '{{date:%Y-%m-%d}}*.csv', and at most 100 open dates if it does not begin with "
+                f"the year"
+            )
 
     @property
     def gives_partition(self) -> bool:
         return self.key is not None and self.key.has_partition
 
+    @property
+    def keeps_versions(self) -> bool:
+        return self.versions
+
+    @property
+    def required_resource_keys(self) -> frozenset[str]:
+        return frozenset({self.events.resource} if self.events and self.events.resource else ())
+
     def objection(self, key: str) -> str | None:
-        if (glob := self.ignoring(key)) is not None:
-            return f"key '{key}' is ignored, it matches '{glob}'"
+        for glob in self.ignore:
+            if (ignores := ignored([glob])) is not None and ignores(key):
+                return f"key '{key}' is ignored, it matches '{glob}'"
         if self.key is not None and self.key.match(key) is None:
             return f"{mismatch(key, self.key)}, so it is put into quarantine"
         return None
 
-    def ignoring(self, key: str) -> str | None:
-        """Return the glob that says that a key is no data."""
-        name = key.rsplit("/", 1)[-1]
-        return next((glob for glob in self.ignore if fnmatchcase(name, glob) or fnmatchcase(key, glob)), None)
-
     def open(self, settings: Settings) -> "ObjectClient":
-        return ObjectClient(self, settings.fill(self.url, f"source '{self.name}', url"))
+        from sensor_assets._sources.object_client import ObjectClient  # noqa: PLC0415 - it needs this module
+
+        url = settings.fill(self.url, f"source '{self.name}', url")
+        queue = settings.fill(self.events.queue, f"source '{self.name}', queue") if self.events else ""
+        return ObjectClient(self, url, queue)
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         url = settings.fill(self.url, f"source '{self.name}', url")
-        return {"url": url, "key": self.key.text if self.key else "*"}
-
-
-class ObjectClient(SourceClient):
-    """Lists and reads through obstore."""
-
-    def __init__(self, source: ObjectSource, url: str) -> None:
-        self._source = source
-        self._url = url
-        self._store: ObjectStore | None = None
-        if "://" not in url:
-            raise DefinitionError(f"source '{source.name}': '{url}' is not a URL; a directory is file:///directory")
-
-    def use(self, store: ObjectStore) -> None:
-        """Follow another store instead of the URL, for a test."""
-        self._store = store
-
-    def _opened(self) -> ObjectStore:
-        if self._store is None:
-            try:
-                self._store = open_store(self._url)
-            except (BaseError, OSError, ValueError) as error:
-                raise self._failed(error) from error
-        return self._store
-
-    def _failed(self, error: Exception) -> SourceError:
-        reason = _reason(error)
-        return SourceError(
-            f"source '{self._source.name}' cannot read {self._url}: {reason}. "
-            "Check that it exists and that this location may list and read it."
-        )
-
-    def scan(self, context: ScanContext) -> Iterator[Page]:  # noqa: ARG002 - a listing needs no position
-        store = self._opened()
-        # A directory that vanished after it was opened would be listed as an empty one.
-        if isinstance(store, LocalStore) and store.prefix is not None and not store.prefix.is_dir():
-            raise self._failed(FileNotFoundError("there is no such directory"))
-        try:
-            for metas in obstore.list(store, chunk_size=PAGE_KEYS):
-                yield Page(items=[self._item(meta) for meta in metas if self._source.ignoring(meta["path"]) is None])
-        except (BaseError, OSError) as error:
-            raise self._failed(error) from error
-
-    def _item(self, meta: "ObjectMeta") -> Item:
-        partition, metadata = place(meta["path"], self._source.key)
-        return Item(
-            key=meta["path"],
-            version=_version(meta),
-            size=meta["size"],
-            modified=meta["last_modified"],
-            partition=partition,
-            metadata=metadata,
-            source=self._source.name,
-        )
-
-    def read(self, item: Item) -> bytes:
-        try:
-            got = obstore.get(self._opened(), item.key, options=_condition(item))
-            if _version(got.meta) != item.version:
-                raise ItemChanged(item, self._changed(item))
-            return bytes(got.bytes())
-        except PreconditionError as error:
-            raise ItemChanged(item, self._changed(item)) from error
-        except FileNotFoundError as error:
-            raise ItemGone(item, f"{self._url}/{item.key} was deleted after it was recorded") from error
-        except (BaseError, OSError) as error:
-            raise self._failed(error) from error
-
-    def _changed(self, item: Item) -> str:
-        return f"{self._url}/{item.key} was overwritten after it was recorded as version {item.version}"
-
-
-def open_store(url: str) -> ObjectStore:
-    """Open a store that gives up on a silent server within about 20 s; obstore alone would try for three minutes."""
-    client: ClientConfig = {"connect_timeout": "5s", "read_timeout": "8s"}
-    # Options given here replace those from the environment altogether, this one among them.
-    if os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}:
-        client["allow_http"] = True
-    return from_url(url, client_options=client, retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=10)})
-
-
-def _reason(error: Exception) -> str:
-    """Return what a store answered in one line: of an XML answer, its code and message."""
-    text = " ".join(str(error).split("\n\nDebug source")[0].split())
-    found = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text)
-    return f"{found[1]}: {found[2]}".rstrip(".") if found else text.rstrip(".")
-
-
-def _version(meta: "ObjectMeta") -> str:
-    """Return the ETag with its quotes, or time and size for the rare store that has none."""
-    if etag := meta["e_tag"]:
-        return etag
-    return f"{meta['last_modified'].isoformat()}/{meta['size']}"
-
-
-def _condition(item: Item) -> "GetOptions":
-    return {"if_match": item.version} if item.version.startswith(('"', "W/")) else {}
+        return {"url": url, "key": self.key.text if self.key else "*", "strategy": chosen(self)}

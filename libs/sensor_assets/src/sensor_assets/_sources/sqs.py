@@ -110,13 +110,18 @@ class SqsReceiver:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # noqa: PLC0415 - an extra
 
         try:
-            return method(**arguments)
+            answer = method(**arguments)
         except (BotoCoreError, ClientError, HTTPClientError) as error:
             reason = str(error).rstrip(".")
             raise SourceError(
                 f"{self._where} cannot use queue {self._queue}: {reason}. Check that it exists and that this location "
                 "may receive and delete its messages (sqs:ReceiveMessage, sqs:DeleteMessage)."
             ) from error
+        # Python's http.client takes a connection that is cut within the headers for their end, and botocore an answer
+        # without a body for one without messages.
+        if not {"content-length", "transfer-encoding"} & set(answer["ResponseMetadata"]["HTTPHeaders"]):
+            raise SourceError(f"{self._where}: the answer about queue {self._queue} was cut off; it is asked again.")
+        return answer
 
 
 def _message(answer: Any) -> Message:

@@ -48,8 +48,16 @@ class TableSource(Source):
     of order are neither skipped nor guessed about.
 
     Example:
-        >>> TableSource("orders", url="{shop_url}", table="sales.orders", key=("shop", "number"), version="changed",
-        ...             partition="day", where="state <> 'draft'", deletes=True)
+        >>> TableSource(
+        ...     "orders",
+        ...     url="{shop_url}",
+        ...     table="sales.orders",
+        ...     key=("shop", "number"),
+        ...     version="changed",
+        ...     partition="day",
+        ...     where="state <> 'draft'",
+        ...     deletes=True,
+        ... )
         TableSource('orders')
     """
 

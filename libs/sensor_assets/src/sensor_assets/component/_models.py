@@ -62,6 +62,13 @@ def is_function(kind: type, parameter: str) -> bool:
     return any(_is_callable(each) for each in choices) and str not in choices
 
 
+def options_of(kind: type, parameter: str) -> type | None:
+    """Return the class of a parameter that YAML writes as a mapping of that class's own parameters."""
+    annotation = _parameters(kind)[parameter][0]
+    choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return next((each for each in choices if _has_options(each)), None)
+
+
 def _model(kind: type, suffix: str, translate: Callable[[Any], Any]) -> type[BaseModel]:
     described = _descriptions(kind) | (_descriptions(Common) if _takes_common(kind) else {})
     given: dict[str, Any] = {}
@@ -100,11 +107,15 @@ def _is_callable(annotation: Any) -> bool:
     return get_origin(annotation) is Callable  # a type alias of one is the same
 
 
+def _has_options(annotation: Any) -> bool:
+    return isinstance(annotation, type) and is_dataclass(annotation)
+
+
 def _plain(annotation: Any) -> Any:
     """Return what YAML can write for a parameter of that type; a function is an import path."""
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if _is_callable(annotation):
-        return str
+    if _is_callable(annotation) or _has_options(annotation):
+        return str if _is_callable(annotation) else written(annotation)
     if origin in (Union, UnionType):
         kept = [_plain(each) for each in arguments if each not in (timedelta, _Unwritable)]
         return Union[tuple(kept)]  # noqa: UP007 - made of a list

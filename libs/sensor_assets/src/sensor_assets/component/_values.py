@@ -13,7 +13,7 @@ from sensor_assets import _on_demand
 from sensor_assets._consumers import Follows
 from sensor_assets._routing import Target
 from sensor_assets._sources.base import Source
-from sensor_assets.component._models import is_function, values
+from sensor_assets.component._models import is_function, options_of, values
 from sensor_assets.errors import DefinitionError, SensorAssetsError
 
 T = TypeVar("T")
@@ -92,8 +92,8 @@ def made(context: dg.ResolutionContext, kind: type[T], written: Any) -> T:
         raise error_at(context, f"needs keys and values, not '{written}'")
     model = values(kind)
     given = {
-        name: imported(context.at_path(name), value)
-        if name in model.model_fields and is_function(kind, name)
+        name: _given(context.at_path(name), kind, name, value)
+        if name in model.model_fields
         else context.at_path(name).resolve_value(value)
         for name, value in written.items()
     }
@@ -104,6 +104,14 @@ def made(context: dg.ResolutionContext, kind: type[T], written: Any) -> T:
         raise _errors(context, error) from None
     except DefinitionError as error:
         raise error_at(context, str(error)) from None
+
+
+def _given(context: dg.ResolutionContext, kind: type, parameter: str, value: Any) -> Any:
+    """Return the value of one parameter, before its type is checked."""
+    options = options_of(kind, parameter)
+    if is_function(kind, parameter):
+        return imported(context, value)
+    return made(context, options, value) if isinstance(value, Mapping) and options else context.resolve_value(value)
 
 
 def _errors(context: dg.ResolutionContext, error: ValidationError) -> DefinitionError:

@@ -103,6 +103,10 @@ class Ledger(Protocol):
         """Return the newest recorded version of each key, of all keys without `keys`."""
         ...
 
+    def recorded(self, source_id: int, keys: Sequence[str]) -> set[tuple[str, str]]:
+        """Return every recorded (key, version) of some keys, without those that are gone."""
+        ...
+
     def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
         """Return the newest item of each of the first keys after a key, as far as it is not deleted or gone."""
         ...
@@ -113,6 +117,10 @@ class Ledger(Protocol):
 
     def pages(self, source_id: int) -> PageMap:
         """Return what is remembered of a source's listing."""
+        ...
+
+    def doubt(self, source: str, key: str) -> None:
+        """Let the next scan look again at the part of a source's listing that holds a key."""
         ...
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
@@ -168,10 +176,10 @@ class Ledger(Protocol):
         """Return a batch, or None when the ledger does not hold it."""
         ...
 
-    def batch_items(self, batch: BatchRecord, *, superseded: bool = False) -> list[Item]:
+    def batch_items(self, batch: BatchRecord, *, all_versions: Sequence[str] = ()) -> list[Item]:
         """Return the batch's items in order of arrival, without those that are quarantined or gone.
 
-        Those that a newer arrival replaced are left out as well, unless `superseded`.
+        Those that a newer arrival replaced are left out as well, except of the sources named in `all_versions`.
         """
         ...
 

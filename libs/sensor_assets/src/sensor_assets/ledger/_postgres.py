@@ -12,7 +12,6 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from sensor_assets._items import Item
-from sensor_assets._pages import ListingPage
 from sensor_assets._reconcile import Settlement
 from sensor_assets._sources.base import Page
 from sensor_assets._start import Start
@@ -34,7 +33,7 @@ from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Sc
 from sensor_assets.ledger._failures import FAILURES, NOT_MIGRATED, explain
 from sensor_assets.ledger._replay import replay
 from sensor_assets.ledger._selection import Selection
-from sensor_assets.ledger._storable import storable
+from sensor_assets.ledger._storable import storable, stored_keys
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
 
@@ -135,7 +134,9 @@ class PostgresLedger:
     def known(self, source_id: int, keys: Sequence[str] | None = None) -> dict[str, str]:
         with self.transaction() as connection:
             if keys is not None:
-                return _recording.of_keys(connection, source_id, keys)
+                stored = stored_keys(keys)
+                found = _recording.of_keys(connection, source_id, list(stored))
+                return {stored[key]: version for key, version in found.items()}
             rows = connection.execute(_sql.KNOWN, {"source": source_id}, binary=True)
             return {row["key"]: _version.decode(row["version"]) for row in rows}
 
@@ -148,8 +149,19 @@ class PostgresLedger:
         with self.transaction() as connection:
             return _messages.bodies(connection, source, messages)
 
-    def pages(self, source_id: int) -> "PostgresPageMap":
-        return PostgresPageMap(self, source_id)
+    def recorded(self, source_id: int, keys: Sequence[str]) -> set[tuple[str, str]]:
+        with self.transaction() as connection:
+            stored = stored_keys(keys)
+            found = _recording.recorded(connection, source_id, list(stored))
+            return {(stored[key], version) for key, version in found}
+
+    def pages(self, source_id: int) -> _pages.PostgresPageMap:
+        return _pages.PostgresPageMap(self, source_id)
+
+    def doubt(self, source: str, key: str) -> None:
+        with self.transaction() as connection:
+            for state in _sources(connection, [source]).values():
+                _pages.doubt(connection, state.id, key)
 
     def record(self, scan: Scan, page: Page, now: datetime) -> int:
         items = _recording.without_repeats(storable(page.items))
@@ -280,8 +292,8 @@ class PostgresLedger:
             found = _rows.batches(connection.execute(_sql.ONE_BATCH, {"batch": batch_id}).fetchall())
         return found[0] if found else None
 
-    def batch_items(self, batch: BatchRecord, *, superseded: bool = False) -> list[Item]:
-        values = {"batch": batch.id, "consumer": batch.consumer, "superseded": superseded}
+    def batch_items(self, batch: BatchRecord, *, all_versions: Sequence[str] = ()) -> list[Item]:
+        values = {"batch": batch.id, "consumer": batch.consumer, "all_versions": list(all_versions)}
         with self.transaction() as connection:
             rows = connection.execute(_sql.BATCH_ITEMS, values, binary=True)
             return [_rows.item(row) for row in rows]
@@ -352,6 +364,8 @@ class PostgresLedger:
                 _emission.quarantine(connection, consumer, ids[item.source], item.arrival, reason, batch_id, now)
             for item in gone:
                 connection.execute(_sql.GONE, {"source": ids[item.source], "arrival": item.arrival, "now": now})
+                # It may return just as it was, and its page with it.
+                _pages.doubt(connection, ids[item.source], item.key)
             if batch_id is not None:
                 values = {"batch": batch_id, "run": run_id, "rejected": len(rejected), "now": now}
                 connection.execute(_sql.FINISH, values)
@@ -359,18 +373,6 @@ class PostgresLedger:
     def status(self) -> list[dict[str, Any]]:
         with self.transaction() as connection:
             return connection.execute(_sql.STATUS).fetchall()
-
-
-class PostgresPageMap:
-    """A source's page map in the ledger."""
-
-    def __init__(self, ledger: PostgresLedger, source_id: int) -> None:
-        self._ledger = ledger
-        self._source_id = source_id
-
-    def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:
-        with self._ledger.transaction() as connection:
-            return _pages.after(connection, self._source_id, key, limit)
 
 
 def _sources(connection: Connection, names: Sequence[str]) -> dict[str, SourceState]:

@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 from sensor_assets._again import releases
 from sensor_assets._items import MESSAGE, UNMATCHED
 from sensor_assets._state import BatchRecord
-from sensor_assets.ledger import _emission, _messages, _rows
+from sensor_assets.ledger import _emission, _messages, _pages, _rows
 from sensor_assets.ledger import _sql as _core
 from sensor_assets.ledger import _sql_operations as _sql
 from sensor_assets.ledger._operations import Operations
@@ -126,11 +126,10 @@ def _look_again(connection: Connection, operations: Operations, rows: Sequence[D
     """Let the next scan see items as if they were new; what it still shows arrives, with the place that it has now."""
     if not rows:
         return
-    for source, arrival in {(row["source_id"], row["arrival"]) for row in rows}:
+    for source, arrival, key in {(row["source_id"], row["arrival"], row["key"]) for row in rows}:
         connection.execute(_core.GONE, {"source": source, "arrival": arrival, "now": operations.now})
-    sources, keys = [row["source_id"] for row in rows], [row["key"] for row in rows]
-    connection.execute(_sql.FORGET_DIGESTS, {"sources": sources, "keys": keys})
-    connection.execute(_sql.LOOK_AGAIN, {"sources": sources})
+        _pages.doubt(connection, source, key)
+    connection.execute(_sql.LOOK_AGAIN, {"sources": list({row["source_id"] for row in rows})})
 
 
 def _these(operations: Operations, rows: Sequence[DictRow]) -> dict[str, Any]:

@@ -75,6 +75,12 @@ def of_keys(connection: Connection, source_id: int, keys: Sequence[str]) -> dict
     return {key: _version.decode(version) for key, version in rows}
 
 
+def recorded(connection: Connection, source_id: int, keys: Sequence[str]) -> set[tuple[str, str]]:
+    """Return every recorded (key, version) of some keys."""
+    rows = _rows(connection, _sql.RECORDED, {"source": source_id, "keys": json.dumps(keys, ensure_ascii=False)})
+    return {(key, _version.decode(version)) for key, version in rows}
+
+
 def _between(connection: Connection, source_id: int, first: str, last: str, *, limit: int) -> dict[str, str] | None:
     asked = {"source": source_id, "first": first, "last": last, "limit": limit}
     rows = _rows(connection, _sql.KNOWN_BETWEEN, asked)

@@ -98,21 +98,42 @@ copy item (source_id, arrival, size, modified, seen_at, key, version, partition,
 """
 APPEND_TYPES = ("int4", "int8", "int8", "timestamptz", "timestamptz", "text", "bytea", "text", "text")
 
+# Keys of a listing are kept as bytes: they sort as stores sort, and may hold what no text in Postgres can.
 FORGET_PAGES = """
 delete from listing_page
-where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::text collate "C")
-  and (%(until)s::text is null or last <= %(until)s::text collate "C")
+where source_id = %(source)s and (%(after)s::bytea is null or last > %(after)s::bytea)
+  and (%(until)s::bytea is null or last <= %(until)s::bytea)
 """
 
 REMEMBER_PAGES = """
 insert into listing_page (source_id, last, keys, digest)
-select %(source)s, * from unnest(%(lasts)s::text[], %(keys)s::int[], %(digests)s::bytea[])
+select %(source)s, * from unnest(%(lasts)s::bytea[], %(keys)s::int[], %(digests)s::bytea[])
 """
 
 PAGES_AFTER = """
 select last, keys, digest from listing_page
-where source_id = %(source)s and (%(after)s::text is null or last > %(after)s::text collate "C")
-order by last limit %(limit)s
+where source_id = %(source)s and (%(key)s::bytea is null or last > %(key)s::bytea) order by last limit %(limit)s
+"""
+
+PAGES_BEFORE = """
+select last, keys, digest from listing_page
+where source_id = %(source)s and (%(key)s::bytea is null or last < %(key)s::bytea) order by last desc limit %(limit)s
+"""
+
+DOUBTFUL_PAGES = """
+select last from listing_page where source_id = %(source)s and digest = '' order by last limit %(limit)s
+"""
+
+DOUBT_PAGE = """
+update listing_page p set digest = ''
+where p.source_id = %(source)s and p.last = (
+    select min(n.last) from listing_page n where n.source_id = %(source)s and n.last >= %(key)s::bytea)
+"""
+
+RECORDED = """
+select distinct i.key, i.version from json_array_elements_text(%(keys)s::json) as asked (key)
+join item i on i.source_id = %(source)s and i.key = asked.key collate "C"
+where not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
 """
 
 END_SCANS = """
@@ -287,7 +308,7 @@ from slice l cross join lateral (
 join source s on s.id = i.source_id
 where l.batch_id = %(batch)s
   and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
-  and (%(superseded)s or not exists (
+  and (s.name = any(%(all_versions)s::text[]) or not exists (
       select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival))
   and {_NOT_QUARANTINED}
 order by i.source_id, i.arrival

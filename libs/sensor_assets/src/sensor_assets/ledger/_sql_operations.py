@@ -137,15 +137,12 @@ FORGET_SLICES = "delete from slice where batch_id = %(batch)s"
 
 SET_ITEMS = "update batch set items = %(items)s where id = %(batch)s"
 
-# The scan that runs now, if one does, would store its position over the one that is forgotten here.
-LOOK_AGAIN = "update source set position = null, due_at = null, scans = scans + 1 where id = any(%(sources)s)"
-
-# No answer of a store has the digest of nothing, so the page is listed and compared again.
-FORGET_DIGESTS = """
-update listing_page p set digest = ''
-from unnest(%(sources)s::int[], %(keys)s::text[]) as t (source_id, key)
-where p.source_id = t.source_id and p.last = (
-    select min(o.last) from listing_page o where o.source_id = t.source_id and o.last >= t.key collate "C")
+# The scan that runs now, if one does, would store what it has seen over what is forgotten here. Whose listing has pages
+# in doubt need not begin anew.
+LOOK_AGAIN = """
+update source s set due_at = null, scans = scans + 1,
+    position = case when exists (select 1 from listing_page p where p.source_id = s.id) then s.position end
+where s.id = any(%(sources)s)
 """
 
 RETRY = f"""

@@ -31,6 +31,11 @@ def metadata_text(metadata: Mapping[str, Any] | None) -> str:
     return json.dumps(dict(metadata), ensure_ascii=False) if metadata else ""
 
 
+def stored_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Return each key by the key under which its items are stored."""
+    return {legible(key, MAX_KEY_BYTES): key for key in keys}
+
+
 def _plain(columns: Columns) -> bool:
     """Tell whether every item can be stored as it is; checks whole columns, as a page may have ten thousand items."""
     partitions = {partition for partition in columns.partitions if partition is not None}

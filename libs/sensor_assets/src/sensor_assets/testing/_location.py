@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 
+from sensor_assets._dagster import evaluated
 from sensor_assets._definitions import DEFAULT_MONITOR, with_sources
 from sensor_assets._monitor import SourceGroup
 from sensor_assets._runtime import RESOURCE_KEY, Clock, Runtime
@@ -115,7 +116,7 @@ class Location:
     def _replace_stores(self, store: "ObjectStore | Mapping[str, ObjectStore] | None") -> None:
         if store is None:
             return
-        from sensor_assets._sources.objects import ObjectClient  # noqa: PLC0415 - obstore
+        from sensor_assets._sources.object_client import ObjectClient  # noqa: PLC0415 - obstore
 
         followed = {name: each for name, each in self.runtime.clients.items() if isinstance(each, ObjectClient)}
         given = store if isinstance(store, Mapping) else dict.fromkeys(followed, store)
@@ -136,16 +137,9 @@ class Location:
         if monitor in self.cursors:
             self.clock.forward(self.definitions.resolve_sensor_def(monitor).minimum_interval_seconds or 0)
         before = self.cursors.setdefault(monitor, None)
-        context = dg.build_sensor_context(
-            instance=self.instance,
-            cursor=before,
-            repository_def=self.definitions.get_repository_def(),
-            resources=dict(self.definitions.resources or {}),
-            sensor_name=monitor,
-        )
         try:
-            with context, self._crashing(crash):
-                answer: Any = self.definitions.resolve_sensor_def(monitor).evaluate_tick(context)
+            with self._crashing(crash):
+                answer = evaluated(self.definitions, monitor, self.instance, before)
         except Crashed:
             return Tick(skip_message=f"killed {crash}", cursor=before)
         self.cursors[monitor] = answer.cursor

@@ -150,13 +150,16 @@ comment on column slice.arrivals is 'The numbers taken, or null for all from fir
 
 create table listing_page (
     source_id integer not null,
-    last text collate "C" not null,
+    last bytea not null,
     keys integer not null,
     digest bytea not null,
     primary key (source_id, last)
 );
+create index listing_page_doubtful on listing_page (source_id, last) where digest = '';
 comment on table listing_page is
     'The page map: what the store answered for the keys after the previous page''s last key up to this page''s';
+comment on column listing_page.last is 'The UTF-8 bytes of the key: stores sort by them, and a key may hold a NUL';
+comment on column listing_page.digest is 'Empty: the page is in doubt, the next scan lists it again';
 
 create table message (
     source_id integer not null,
