@@ -40,7 +40,7 @@ soak: sync setup ## let ROUNDS (100) faults happen to daemon, code server, runs 
 
 .PHONY: histories
 histories: sync setup ## play HISTORIES (1000) random histories of the protocol, and as many of joins, over a real ledger
-	@HISTORIES=$(or $(HISTORIES),1000) $(RUN) pytest -q libs/sensor_assets/tests/test_protocol.py libs/sensor_assets/tests/test_protocol_joins.py -k whatever_happens
+	@HISTORIES=$(or $(HISTORIES),1000) $(RUN) pytest -q libs/sensor_assets/tests/test_protocol.py libs/sensor_assets/tests/test_protocol_joins.py -k whatever
 
 .PHONY: lint
 lint: sync setup ## check code, types, YAML, workflows, the register and what is derived from it

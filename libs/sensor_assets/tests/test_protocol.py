@@ -80,7 +80,7 @@ def test_whatever_happens_each_version_takes_effect_once(new_simulation: NewSimu
     hold(new_simulation, HISTORIES, examples=EXAMPLES)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + EXAMPLES)
 def test_whatever_people_do_besides_each_version_takes_effect_once(new_simulation: NewSimulation) -> None:
     """Replays, releases, rebuilds, launches by hand and runs that are executed again, among the same faults."""
     hold(new_simulation, OPERATED, examples=EXAMPLES)

@@ -84,7 +84,7 @@ def test_whatever_happens_days_are_processed_when_both_worlds_have_shown_them(ne
     hold(new_simulation, JOINED_HISTORIES, examples=EXAMPLES)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + EXAMPLES)
 def test_whatever_people_release_replay_and_rebuild_nothing_goes_early_or_twice(new_simulation: NewSimulation) -> None:
     hold(new_simulation, OPERATED_JOINS, examples=EXAMPLES)
 
