@@ -101,11 +101,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _xml(listed: Listed, *, encoded: bool) -> bytes:
     contents = "".join(_entry(version, encoded) for version in listed.versions)
-    token = f"<NextContinuationToken>{escape(listed.versions[-1].key)}</NextContinuationToken>"
+    more = (
+        f"<NextContinuationToken>{escape(listed.versions[-1].key)}</NextContinuationToken>" if listed.truncated else ""
+    )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
         f"<Name>{NAME}</Name><Prefix></Prefix><KeyCount>{len(listed.versions)}</KeyCount>"
-        f"<MaxKeys>{PAGE_KEYS}</MaxKeys>{token if listed.truncated else ''}"
+        f"<MaxKeys>{PAGE_KEYS}</MaxKeys>{'<EncodingType>url</EncodingType>' if encoded else ''}{more}"
         f"<IsTruncated>{str(listed.truncated).lower()}</IsTruncated>{contents}</ListBucketResult>"
     ).encode()
 

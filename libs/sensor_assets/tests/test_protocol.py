@@ -1,6 +1,7 @@
 """The protocol on real Postgres under histories of faults, and kept mutants that the histories must kill."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -21,7 +22,8 @@ from .conftest import LedgerSchema
 from .protocol_histories import HISTORIES, KNOWN, OPERATED, A, B, C, Event, Execute, Put, Tick, play
 from .protocol_simulation import POISONED, Simulation
 
-EXAMPLES = 60
+# `make histories HISTORIES=10000` plays more.
+EXAMPLES = int(os.environ.get("HISTORIES", "60"))
 # A mutant that survives that many histories fails the suite.
 MOST_EXAMPLES_FOR_A_MUTANT = 50
 
@@ -73,12 +75,12 @@ def test_each_version_takes_effect_once_though(happening: str, new_simulation: N
     play(KNOWN[happening], new_simulation())
 
 
-@pytest.mark.timeout(900)  # finding the shortest history that fails takes minutes
+@pytest.mark.timeout(900 + EXAMPLES)  # finding the shortest history that fails takes minutes
 def test_whatever_happens_each_version_takes_effect_once(new_simulation: NewSimulation) -> None:
     hold(new_simulation, HISTORIES, examples=EXAMPLES)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + EXAMPLES)
 def test_whatever_people_do_besides_each_version_takes_effect_once(new_simulation: NewSimulation) -> None:
     """Replays, releases, rebuilds, launches by hand and runs that are executed again, among the same faults."""
     hold(new_simulation, OPERATED, examples=EXAMPLES)

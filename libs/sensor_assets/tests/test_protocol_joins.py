@@ -1,5 +1,6 @@
 """Waiting for a second world, and what a route leaves waiting, under the same faults; with mutants of their own."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,8 @@ from .conftest import LedgerSchema
 from .protocol_histories import Event, play
 from .protocol_joins import JOINED_HISTORIES, KNOWN_JOINS, OPERATED_JOINS, JoinedSimulation, PutOther
 
-EXAMPLES = 30
+# `make histories HISTORIES=10000` plays more.
+EXAMPLES = int(os.environ.get("HISTORIES", "30"))
 # A mutant that survives that many histories fails the suite.
 MOST_EXAMPLES_FOR_A_MUTANT = 50
 
@@ -77,12 +79,12 @@ def test_nothing_goes_early_and_nothing_is_forgotten_though(happening: str, new_
     play(KNOWN_JOINS[happening], new_simulation())
 
 
-@pytest.mark.timeout(900)  # finding the shortest history that fails takes minutes
+@pytest.mark.timeout(900 + EXAMPLES)  # finding the shortest history that fails takes minutes
 def test_whatever_happens_days_are_processed_when_both_worlds_have_shown_them(new_simulation: NewSimulation) -> None:
     hold(new_simulation, JOINED_HISTORIES, examples=EXAMPLES)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + EXAMPLES)
 def test_whatever_people_release_replay_and_rebuild_nothing_goes_early_or_twice(new_simulation: NewSimulation) -> None:
     hold(new_simulation, OPERATED_JOINS, examples=EXAMPLES)
 
