@@ -107,7 +107,10 @@ Looking = psycopg.Connection[Any]
 
 def content(looking: Looking) -> list[Any]:
     """Return everything in the tables that operations write to."""
-    tables = ("batch", "slice", "quarantine", "gone", "item", "consumer_position", "source")
+    tables = (
+        *("batch", "slice", "quarantine", "parked", "gone", "item", "message", "listing_page"),
+        *("consumer", "consumer_position", "source"),
+    )
     return [sorted(looking.execute(f"select * from {table}").fetchall(), key=repr) for table in tables]  # type: ignore[arg-type]
 
 
