@@ -38,6 +38,10 @@ test: sync setup ## run the tests that need no cluster; PYTEST="-k ledger -x" ch
 soak: sync setup ## let ROUNDS (100) faults happen to daemon, code server, runs and Postgres, and compare; SEED=1 repeats
 	@$(RUN) python -m libs.sensor_assets.tests.soak $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: histories
+histories: sync setup ## play HISTORIES (1000) random histories of the protocol, and as many of joins, over a real ledger
+	@HISTORIES=$(or $(HISTORIES),1000) $(RUN) pytest -q libs/sensor_assets/tests/test_protocol.py libs/sensor_assets/tests/test_protocol_joins.py -k whatever
+
 .PHONY: lint
 lint: sync setup ## check code, types, YAML, workflows, the register and what is derived from it
 	@$(RUN) ruff check .

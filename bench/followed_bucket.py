@@ -20,8 +20,8 @@ import dagster as dg
 import polars as pl
 import psycopg
 from sensor_assets import Batch, ItemChanged, Lake, ObjectSource, sensor_asset
+from sensor_assets._claims import BATCH_TAG
 from sensor_assets._definitions import DEFAULT_MONITOR
-from sensor_assets._processing import BATCH_TAG
 from sensor_assets.ledger import Ledger, PostgresLedger, migrate
 from sensor_assets.ledger._version import decode
 from sensor_assets.testing import Crash, Location, Tick

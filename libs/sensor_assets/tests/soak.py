@@ -56,7 +56,7 @@ FAULT_SECONDS = 4.0
 SETTLE_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
-# What a run is whose process is gone; Dagster's run monitoring finds it where runs have processes of their own.
+# What a run is that ended without a word; Dagster's run monitoring finds it where runs have processes of their own.
 ABANDONED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
@@ -68,9 +68,10 @@ def be_daemon(directory: Path, faults: Path) -> None:
         running_daemon(instance, str(directory / "code.sock")) as daemon,
         runs_in_this_process(instance),
     ):
-        for run in instance.get_runs(dg.RunsFilter(statuses=ABANDONED)):
-            instance.report_run_failed(run, "its process is gone")
         while True:
+            # A run is over when its launch returns, so that none is at work between two rounds.
+            for run in instance.get_runs(dg.RunsFilter(statuses=ABANDONED)):
+                instance.report_run_failed(run, "its process is gone")
             daemon.round(sensor=SENSOR, crash_point=_obey(instance, faults / ORDER))
             time.sleep(0.1)
 
@@ -205,7 +206,8 @@ class Soak:
         dropped = time.time()
         while not self._is_settled(dropped):
             if time.monotonic() > deadline:
-                raise AssertionError(f"not settled in {SETTLE_SECONDS:.0f} s: {self._status()}")
+                runs = self._ask("DAGSTER", "select run_id, status from runs order by id desc limit 5")
+                raise AssertionError(f"not settled in {SETTLE_SECONDS:.0f} s: {self._status()} {runs}")
             self.revive()
             time.sleep(0.2)
 

@@ -17,10 +17,12 @@ from sensor_assets._listing.answers import Entry, ListingError
 from sensor_assets._listing.s3 import S3Lister
 from sensor_assets._listing.s3_signature import signed
 from sensor_assets._listing.s3_wire import Wire
+from sensor_assets._sources import object_places
 from sensor_assets.ledger import PostgresLedger
 
 from .faulty_proxy import Proxy, answering, before, half, hanging_up, slowly
 from .object_stores import client, lists, scanner
+from .scanning import BUDGET_SECONDS
 
 # --- every key
 
@@ -314,6 +316,70 @@ def test_what_a_server_answers_on_a_bad_day_is_one_error_and_loses_nothing(
     assert source.keys() == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (answering(503, BUSY), "SlowDown: Please reduce your request rate"),
+        (half, ""),
+        (hanging_up, ""),
+    ],
+    ids=["503", "half a page", "hangs up"],
+)
+def test_bad_days_are_told_and_lose_nothing_through_obstore_as_well(
+    fault: Any, message: str, proxy: Proxy, s3: str, monkeypatch: pytest.MonkeyPatch, ledger: PostgresLedger
+) -> None:
+    monkeypatch.setattr(object_places, "speaks_s3", lambda _: False)
+    put(s3, "a", "b")
+    source = scanner(ledger, "s3://bucket/landing")
+    assert source.scan() == 2
+    put(s3, "c")
+    proxy.faults = [fault] * 4
+    with pytest.raises(SourceError, match=rf"source 'objects' cannot read s3://bucket/landing: .*{message}") as error:
+        source.scan()
+    assert "\n" not in str(error.value)
+    proxy.faults = []
+    assert source.scan() == 1
+    assert source.keys() == ["a", "b", "c"]
+
+
+def test_a_page_that_obstore_takes_for_an_empty_listing_loses_and_doubles_nothing(
+    proxy: Proxy, s3: str, monkeypatch: pytest.MonkeyPatch, ledger: PostgresLedger
+) -> None:
+    monkeypatch.setattr(object_places, "speaks_s3", lambda _: False)
+    put(s3, "a", "b")
+    source = scanner(ledger, "s3://bucket/landing")
+    assert source.scan() == 2
+    put(s3, "c")
+    proxy.faults = [answering(200, b"<html>Please log in</html>")]
+    assert source.scan() == 0
+    assert source.scan() == 1
+    assert source.scan() == 0
+
+
+def test_another_time_for_the_same_content_is_no_change(proxy: Proxy, s3: str, ledger: PostgresLedger) -> None:
+    put(s3, "a", "b")
+    source = scanner(ledger, "s3://bucket/landing")
+    assert source.scan() == 2
+
+    def a_century_later(status: int, body: bytes) -> tuple[int, bytes]:
+        return status, body.replace(b"<LastModified>20", b"<LastModified>21")
+
+    proxy.faults = [a_century_later] * 2
+    assert source.scan() == 0
+    assert source.scan() == 0
+
+
+def test_no_answer_is_waited_for_longer_than_the_scan_may_take(proxy: Proxy, s3: str, ledger: PostgresLedger) -> None:
+    put(s3, "a")
+    source = scanner(ledger, "s3://bucket/landing")
+    source.seconds = s3_wire.LEAST_SECONDS + s3_wire.RESERVE
+    proxy.faults = [slowly(s3_wire.LEAST_SECONDS + 1.5)]
+    with pytest.raises(SourceError, match=r"does not answer: timed out\. Check"):
+        source.scan()
+    source.seconds = BUDGET_SECONDS
+    assert source.scan() == 1
+
+
 def test_an_answer_shorter_than_announced_is_told(proxy: Proxy, s3: str, ledger: PostgresLedger) -> None:
     put(s3, "a")
     proxy.cut = 10
@@ -396,6 +462,17 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(
     for connection in client.place._wire._idle:
         connection.sock.shutdown(2)
     assert source.scan() == 0
+
+
+def test_a_source_that_is_closed_leaves_no_connection_behind(proxy: Proxy, s3: str, ledger: PostgresLedger) -> None:
+    put(s3, "a")
+    source = scanner(ledger, "s3://bucket/landing")
+    source.scan()
+    client: Any = source.client
+    [connection] = client.place._wire._idle
+    source.close()
+    assert connection.sock is None
+    assert not client.place._wire._idle
 
 
 def test_listing_errors_are_no_tracebacks_for_a_reader() -> None:

@@ -89,6 +89,14 @@ def test_the_newest_files_are_recorded_first_and_their_history_after_them(place:
     assert arrived[4:] == sorted(arrived[4:])
 
 
+def test_an_object_named_like_the_oldest_open_date_is_in_the_window(place: Place, ledger: PostgresLedger) -> None:
+    for back in range(20):
+        place.put(day(back))
+    followed = scanner(ledger, place, key="{date:%Y-%m-%d}", open_for=timedelta(days=3))
+    assert followed.scan() == 20
+    assert [item.key for item in followed.items()][:4] == [day(back) for back in (3, 2, 1, 0)]
+
+
 def test_a_late_file_of_a_closed_day_is_found_by_the_sweep(place: Place, ledger: PostgresLedger) -> None:
     fill(place)
     followed = scanner(ledger, place, key=DAILY, open_for=timedelta(days=1), sweep=1)

@@ -110,6 +110,22 @@ def test_a_key_with_more_versions_than_a_page_is_listed_whole(
     assert source.scan() == 0
 
 
+def test_versions_of_any_key_are_followed(s3: str, ledger: PostgresLedger) -> None:
+    bucket = client("s3")
+    bucket.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    keys = ["a b+c.csv", "double//slash", "dot/./x", "quotes\"'&<>", "größe", "nul\0in it", "tab\there", "x" * 1000]
+    for key in keys:
+        put(bucket, key, b"1")
+        put(bucket, key, b"2")
+    source = followed(ledger)
+    assert source.scan() == 2 * len(keys)
+    assert source.scan() == 0
+    put(bucket, "double//slash", b"3")
+    assert source.scan() == 1
+    key, version = arrivals(source)[-1]
+    assert source.client.read(Item(key=key, version=version, source="objects")) == b"3"
+
+
 def test_a_batch_has_the_older_versions_too(bucket: Any, ledger: PostgresLedger) -> None:
     files = ObjectSource("files", url="s3://bucket/landing", versions=True, every=SOON)
     seen: list[bytes] = []

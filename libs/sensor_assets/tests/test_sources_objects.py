@@ -2,6 +2,7 @@
 
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -43,13 +44,43 @@ def test_every_key_is_seen_at_the_boundaries_of_a_page(
 
 
 def test_a_key_is_read_as_it_was_listed_whatever_characters_it_has(place: Place, ledger: PostgresLedger) -> None:
-    keys = ["a b.csv", "größe/ñandú.csv", "50% (1).csv", "a+b=c&d.csv", "日本.csv", "deep/er/still.csv", "plus+.csv"]
+    keys = [
+        "a b.csv",
+        "größe/ñandú.csv",
+        "50% (1).csv",
+        "a+b=c&d.csv",
+        "日本.csv",
+        "deep/er/still.csv",
+        "plus+.csv",
+        "'single' \"double\" `back`.csv",
+        "#fragment?query;[brackets]{braces}~tilde*star|pipe\\backslash^hat<less>.csv",
+        "/".join(["x" * 200] * 5)[: 1024 - len("landing/")],
+    ]
     for key in keys:
         place.put(key, key.encode())
     source = scanner(ledger, place)
     source.scan()
     assert source.keys() == sorted(keys)
     assert {item.key: source.client.read(item).decode() for item in source.items()} == {key: key for key in keys}
+
+
+def test_a_source_that_was_closed_opens_again(place: Place, ledger: PostgresLedger) -> None:
+    place.put("a", b"first")
+    source = scanner(ledger, place)
+    assert source.scan() == 1
+    source.close()
+    source.close()
+    place.put("b", b"second")
+    assert source.scan() == 1
+    assert source.client.read(source.item("b")) == b"second"
+
+
+def test_a_scan_tells_how_often_it_asked(place: Place, ledger: PostgresLedger) -> None:
+    place.put("a")
+    source = scanner(ledger, place)
+    _, context = source.begin()
+    list(source.client.scan(context))
+    assert context.calls == {"list": 1}
 
 
 def test_an_empty_place_shows_nothing(place: Place, ledger: PostgresLedger) -> None:
@@ -146,6 +177,34 @@ def test_a_key_that_names_no_day_is_set_aside_with_its_reason(place: Place, ledg
     ]
     assert [batch.items for batch in decision.cut] == [1]
     assert source.item("2013-02-28.csv").partition == "2013-02-28"
+
+
+def test_the_clocks_of_producers_do_not_matter(tmp_path: Path, ledger: PostgresLedger) -> None:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    source = scanner(ledger, f"file://{landing}")
+    for key, year in (("now", 2013), ("past", 1971), ("future", 2100), ("again", 2013), ("older", 1970)):
+        (landing / key).write_bytes(b"same")
+        moment = datetime(year, 1, 2, tzinfo=UTC).timestamp()
+        os.utime(landing / key, (moment, moment))
+        assert source.scan() == 1
+    os.utime(landing / "now", (0, 0))
+    assert source.scan() == 1  # whether its bytes are others nobody can say
+    assert source.scan() == 0
+
+
+def test_a_directory_that_vanishes_is_told_and_what_returns_is_compared(tmp_path: Path, ledger: PostgresLedger) -> None:
+    landing, away = tmp_path / "landing", tmp_path / "away"
+    landing.mkdir()
+    (landing / "a").write_bytes(b"1")
+    source = scanner(ledger, f"file://{landing}")
+    assert source.scan() == 1
+    landing.rename(away)
+    with pytest.raises(SourceError, match="there is no such directory"):
+        source.scan()
+    away.rename(landing)
+    (landing / "b").write_bytes(b"2")
+    assert source.scan() == 1
 
 
 def test_a_directory_that_does_not_exist_is_named(tmp_path: Path, ledger: PostgresLedger) -> None:

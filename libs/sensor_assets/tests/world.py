@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from sensor_assets._processing import BATCH_TAG
+from sensor_assets._claims import BATCH_TAG
 from sensor_assets.ledger import migrate
 from tenancy.local.postgres import Postgres
 

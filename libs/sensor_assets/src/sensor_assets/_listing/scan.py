@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from sensor_assets._listing.answers import Lister
 from sensor_assets._listing.walk import Step, walk
-from sensor_assets._pages import PageMap, order
+from sensor_assets._pages import PageMap, order, text
 
 
 class KeyRange(NamedTuple):
@@ -126,7 +126,7 @@ class Scan:
         reached = self.position.window
         ranges = self._ranges()
         for start, stop in ranges:
-            first = start
+            first = _below(start) if gap else start
             if reached is not None and order(reached) >= order(start):
                 if stop is not None and order(reached) >= order(stop):
                     continue
@@ -166,6 +166,18 @@ def _over(step: Step, stop: str | None) -> bool:
     return step.reached is None or (stop is not None and order(step.reached) >= order(stop))
 
 
+def _below(key: str) -> str | None:
+    """Return a key that comes before one, with few others between them; None for the beginning.
+
+    A store begins to list after the key that it is given.
+    """
+    if key[-1:] in ("", "\0"):
+        return key[:-1] or None
+    if "\ud800" <= key[-1] <= "\ue000":  # a byte that is no UTF-8, or what follows those
+        return text(order(key)[:-1] + bytes([order(key)[-1] - 1]))
+    return f"{key[:-1]}{chr(ord(key[-1]) - 1)}~"
+
+
 def _next(key: str) -> str:
     """Return the least key that is greater."""
     return key + "\0"
@@ -175,5 +187,5 @@ def _quoted(key: str) -> str:
     return quote(key, safe="/", errors="surrogateescape")
 
 
-def _key(text: str) -> str:
-    return unquote(text, errors="surrogateescape")
+def _key(quoted: str) -> str:
+    return unquote(quoted, errors="surrogateescape")

@@ -10,14 +10,16 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from time import monotonic
 
 from sensor_assets._listing.answers import NO_LINES, L, Lines, Listed, Lister, ListingError, Piece, in_order, joined
 from sensor_assets._pages import ListingPage, PageMap, Relisting, order
 
 # Pages that are read from the map at once.
 SLICE = 50
-# Answers after which a stretch that changed is handed over, although its end is not in sight.
+# Answers, and seconds, after which a stretch that changed is handed over, although its end is not in sight.
 MOST_ANSWERS = 10
+MOST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +140,7 @@ def _next_lower(lower: str | None, page: ListingPage | None, step: Step) -> str 
 def _list_anew(lister: Lister[L], remembered: Remembered, lower: str | None, first: L) -> Step:
     """List from `lower` until a remembered boundary is passed, and cut what lies before it into pages."""
     answers, parts, bound = [first], [in_order(first.lines(), lower)], None
+    began = monotonic()
     while True:
         if answers[-1].complete:
             return _whole(remembered, lower, None, answers, joined(parts))
@@ -145,7 +148,7 @@ def _list_anew(lister: Lister[L], remembered: Remembered, lower: str | None, fir
             raise ListingError("the store answers with no keys, and that more follow")
         reached = parts[-1].keys[-1]
         bound = remembered.forget_through(reached) or bound
-        enough = len(answers) >= MOST_ANSWERS
+        enough = len(answers) >= MOST_ANSWERS or monotonic() - began > MOST_SECONDS
         if remembered.first() is None or (bound is None and enough):
             return _whole(remembered, lower, reached, answers, joined(parts))
         if bound is not None:
