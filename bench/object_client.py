@@ -38,7 +38,8 @@ class Follower:
             """Load nothing."""
 
         with ledger.transaction() as connection:
-            connection.execute("update source set due_at = null")
+            # Due now; and a sweep begins at the beginning, not where the ticks of another process have left it.
+            connection.execute("update source set due_at = null, position = position - 'sweep' - 'window'")
         self.location = Location([files_loaded], ledger=ledger, settings=settings_for(Settings))
 
     @property

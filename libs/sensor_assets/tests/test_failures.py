@@ -19,7 +19,7 @@ from sensor_assets._dagster import WILL_RETRY_TAG
 from sensor_assets._decide import Policy, decide
 from sensor_assets._partitions import NoPartitions
 from sensor_assets._reconcile import settle
-from sensor_assets._runs import RETRY_SECONDS, RUN_KEY_TAG, InstanceRuns
+from sensor_assets._runs import RETRY_SECONDS, RUN_KEY_TAG, SUBMIT_SECONDS, InstanceRuns
 from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision
 from sensor_assets.ledger import Following, PostgresLedger
 from sensor_assets.ledger._operations import Operations
@@ -263,6 +263,20 @@ def test_a_retry_that_dagster_promised_and_never_made_is_not_waited_for_longer_t
         for at in (0, RETRY_SECONDS - 60, RETRY_SECONDS + 60)
     ]
     assert outcomes == ["active", "active", "failed"]
+
+
+def test_a_run_that_was_created_and_never_submitted_is_cancelled_and_does_not_hold_its_batch(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = create_run(instance, S.NOT_STARTED, {BATCH_TAG: "b", RUN_KEY_TAG: "b:a1"}, None)
+    now = datetime.now(UTC).timestamp()
+    seen = []
+    for at in (0, SUBMIT_SECONDS - 10, SUBMIT_SECONDS + 10):
+        outcome = InstanceRuns(instance, now=lambda at=at: now + at).report({"b": "b:a1"})["b"].outcome
+        found = instance.get_run_by_id(run)
+        assert found is not None
+        seen.append((outcome, found.status))
+    assert seen == [("active", S.NOT_STARTED), ("active", S.NOT_STARTED), ("vanished", S.CANCELED)]
 
 
 # --- Dagster's own run retries

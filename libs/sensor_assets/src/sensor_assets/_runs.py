@@ -18,6 +18,11 @@ _ERROR_CHARACTERS = 2000
 # Longest that Dagster's retry of a failed run is waited for.
 RETRY_SECONDS = 600.0
 
+# Longest that a run may wait to be submitted: the daemon creates and submits it within one tick. When its database goes
+# away between the two, it logs that and takes the cursor, and the run stays NOT_STARTED: run monitoring does not look
+# at such a run, and the asset would be in progress for ever.
+SUBMIT_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -57,9 +62,18 @@ class InstanceRuns:
         if any(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS for record in records):
             return RunReport("succeeded")
         newest = records[0]
+        if self._was_never_submitted(newest):
+            self._instance.report_run_canceled(
+                newest.dagster_run, message="It was created and never submitted; its batch goes on with another run."
+            )
+            return RunReport("vanished")
         if not newest.dagster_run.is_finished or self._will_be_retried(newest):
             return RunReport("active")
         return RunReport("failed", self._error(newest.dagster_run))
+
+    def _was_never_submitted(self, record: dg.RunRecord) -> bool:
+        created = record.dagster_run.status == dg.DagsterRunStatus.NOT_STARTED
+        return created and self._now() - record.create_timestamp.timestamp() > SUBMIT_SECONDS
 
     def _will_be_retried(self, record: dg.RunRecord) -> bool:
         """Tell whether Dagster's own retry of a run is still to come: its daemon makes that run within seconds.

@@ -69,7 +69,7 @@ class SourceScan:
         self.outcome: Outcome = "partial"
         self.begun = self.ended = self.answered = self.left = self.brought_news = False
         self.listed = True
-        self.new = self.shown = self.pages = 0
+        self.new = self.shown = self.pages = self.missed = 0
         self.calls: Counter[str] = Counter()
         self.began = self.heard = monotonic()
         self.seconds = 0.0
@@ -122,6 +122,7 @@ class SourceScan:
                 if page.acknowledge is not None:
                     page.acknowledge()
                 self.position = page.position
+                self.missed += page.missed
                 self.heard = monotonic()
         finally:
             close = getattr(pages, "close", None)
