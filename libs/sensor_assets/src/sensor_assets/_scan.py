@@ -131,7 +131,8 @@ class SourceScan:
 
     def _is_familiar(self, page: Page) -> bool:
         """Tell whether a page leaves the ledger as it is, as far as that is known without asking."""
-        if page.relisting is not None or page.position != self.position:
+        # Bodies are to be kept before the queue forgets them, whatever they tell.
+        if page.bodies or page.relisting is not None or page.position != self.position:
             return False
         if not len(page.items):
             return True

@@ -162,14 +162,16 @@ update source set due_at = null where name = any(%(names)s) and failures > 0
 
 REGISTER_CONSUMERS = """
 with asked as (
-    select * from unnest(%(names)s::text[], %(sources)s::int[], %(histories)s::bool[], %(starts)s::text[])
-                  as t (name, source_id, history, start_from)
+    select * from unnest(%(names)s::text[], %(sources)s::int[], %(histories)s::bool[], %(starts)s::text[],
+                         %(versions)s::bool[]) as t (name, source_id, history, start_from, all_versions)
 ),
 made as (insert into consumer (name) select distinct name from asked on conflict (name) do nothing returning id, name),
 have as (select id, name from made union select c.id, c.name from consumer c join asked a on a.name = c.name)
-insert into consumer_position (consumer_id, source_id, arrival, start_from)
-select h.id, a.source_id, case when a.history then 0 end, a.start_from
-from asked a join have h on h.name = a.name on conflict do nothing
+insert into consumer_position (consumer_id, source_id, arrival, start_from, all_versions)
+select h.id, a.source_id, case when a.history then 0 end, a.start_from, a.all_versions
+from asked a join have h on h.name = a.name
+on conflict (consumer_id, source_id) do update set all_versions = excluded.all_versions
+where consumer_position.all_versions <> excluded.all_versions
 """
 
 REGISTER_MONITOR = """
