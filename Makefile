@@ -34,6 +34,14 @@ up: setup ## run the platform at http://127.0.0.1:3000 until Ctrl-C; ONLY=fleet-
 test: sync setup ## run the tests that need no cluster; PYTEST="-k ledger -x" chooses some
 	@$(RUN) pytest $(PYTEST)
 
+.PHONY: soak
+soak: sync setup ## let ROUNDS (100) faults happen to daemon, code server, runs and Postgres, and compare; SEED=1 repeats
+	@$(RUN) python -m libs.sensor_assets.tests.soak $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: histories
+histories: sync setup ## play HISTORIES (1000) random histories of the protocol, and as many of joins, over a real ledger
+	@HISTORIES=$(or $(HISTORIES),1000) $(RUN) pytest -q libs/sensor_assets/tests/test_protocol.py libs/sensor_assets/tests/test_protocol_joins.py -k whatever
+
 .PHONY: lint
 lint: sync setup ## check code, types, YAML, workflows, the register and what is derived from it
 	@$(RUN) ruff check .
@@ -45,6 +53,10 @@ lint: sync setup ## check code, types, YAML, workflows, the register and what is
 	@$(RUN) zizmor --offline --quiet --persona pedantic .github
 	@$(RUN) shellcheck .ci/run
 	@$(UV) lock --check --quiet
+
+.PHONY: bench
+bench: sync ## measure all that the docs claim, some hours, and write docs/reference/benchmarks.md; BENCH="losses" chooses
+	@$(RUN) python -m bench $(BENCH)
 
 .PHONY: format
 format: sync ## format the code and write the derived files

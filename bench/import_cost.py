@@ -1,18 +1,21 @@
 """What `import sensor_assets` adds to `import dagster`: processor time and memory of fresh processes.
 
-    python -m bench.import_cost [PAIRS]
+    python -m bench.import_cost [PAIRS] --json bench/results/import_cost.json
 
 Each round starts one process for each variant, in an order that turns, so that whatever else the machine does meets all
 of them. Time is processor time (user and system) as the kernel accounts it; memory is the peak of resident memory.
 """
 
-import json
+import argparse
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from bench.report import Bar, Report, Table
 
 BASE = "dagster"
 VARIANTS: Mapping[str, str] = {
@@ -25,8 +28,8 @@ VARIANTS: Mapping[str, str] = {
     "everything": "import dagster\nfrom sensor_assets import *",
 }
 PAIRS = 20
-LIMIT = 0.10
-"""What the library may add; `libs/sensor_assets/tests/test_light.py` holds it by what can be counted."""
+MOST_ADDED = 10
+"""Percent that the library may add; `libs/sensor_assets/tests/test_light.py` holds it by what can be counted."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,36 @@ def _summary(name: str, rounds: Sequence[Mapping[str, Cost]]) -> dict[str, float
     }
 
 
-def main() -> int:
-    """Print the figures as a table and as JSON; 1 when the library adds more than it may."""
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS
-    found = measure(pairs)
-    print(f"{'import':<36} {'CPU s':>8} {'added':>8} {'MiB':>8} {'added':>8}")
-    for name, figures in found.items():
-        print(
-            f"{name:<36} {figures['seconds']:>8.3f} {figures['added_time']:>8.1%} "
-            f"{figures['mebibytes']:>8.1f} {figures['added_memory']:>8.1%}"
-        )
-    print(json.dumps({"import_cost": found, "pairs": pairs}))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the figures to a file; 1 when the library adds more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("pairs", nargs="?", type=int, default=PAIRS, help="number of rounds")
+    options = parser.parse_args(arguments)
+    return report(measure(options.pairs), options.pairs).deliver(options.json)
+
+
+def report(found: Mapping[str, Mapping[str, float]], pairs: int) -> Report:
+    """Return what was measured as a table, and what the library may add."""
+    table = Table(
+        title=f"Import in a fresh process, medians of {pairs} rounds",
+        columns=["import", "CPU s", "% added", "peak MiB", "% added "],
+        rows=[
+            [name, own["seconds"], 100 * own["added_time"], own["mebibytes"], 100 * own["added_memory"]]
+            for name, own in found.items()
+        ],
+    )
     ours = found["sensor_assets"]
-    return int(max(ours["added_time"], ours["added_memory"]) > LIMIT)
+    bars = [
+        Bar(
+            what=f"`import sensor_assets` adds to the {what} of `import dagster`",
+            measured=100 * ours[added],
+            unit="%",
+            most=MOST_ADDED,
+        )
+        for what, added in (("time", "added_time"), ("memory", "added_memory"))
+    ]
+    return Report(tables=[table], bars=bars, figures={"import_cost": found, "pairs": pairs})
 
 
 if __name__ == "__main__":

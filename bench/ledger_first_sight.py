@@ -8,9 +8,9 @@ NOTHING`. Processor time is that of this process and of all of Postgres' process
 """
 
 import argparse
-import json
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -32,11 +32,17 @@ from sensor_assets._state import Ask, BatchRecord, ConsumerState, Decision
 from sensor_assets.ledger import Following, PostgresLedger, Scan, _emission, migrate
 from tenancy.local.postgres import Postgres
 
+from bench.report import Bar, Report, Table
+
 SCHEMA = "bench"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS_A_DAY = 1000
 BATCH_ITEMS = 1000
 IN_FLIGHT = 4
+
+FIRST_SIGHT = "ledger: pages of 1,000"
+MOST_SECONDS_A_MILLION = 10
+MOST_BYTES = 260
 
 BY_HAND = """
 create table by_hand (
@@ -113,8 +119,8 @@ class Bench:
         self.database.execute("update source set arrivals = 0")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write the figures to a file."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print a table, and write the figures to a file; 1 when a bar does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--items", type=int, default=1_000_000)
@@ -131,10 +137,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         memory = drain(bench, len(items))
         open_batches(bench)
         bench.close()
-    print(f"while draining the client's memory grew by {memory / 2**20:.1f} MiB")
-    if options.json:
-        figures = {"items": len(items), "drain_bytes": memory, "measured": [asdict(each) for each in bench.measured]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return report(bench.measured, len(items), memory).deliver(options.json)
+
+
+def report(measured: Sequence[Measured], items: int, drain_bytes: int) -> Report:
+    """Return what was measured as a table, and what first sight of a million may cost."""
+    table = Table(
+        title=f"Microseconds of processor time each, {items:,} items",
+        columns=["what", "client", "Postgres", "both", "bytes an item"],
+        rows=[[each.name, each.client, each.postgres, each.total, each.bytes] for each in measured],
+        note=f"While draining the client's memory grew by {drain_bytes / 2**20:.1f} MiB.",
+    )
+    first = next(each for each in measured if each.name == FIRST_SIGHT)
+    bars = [
+        Bar(
+            what="first sight of 1,000,000 objects, ledger rows included: processor time of client and Postgres",
+            measured=first.total,
+            unit="s",
+            most=MOST_SECONDS_A_MILLION,
+        ),
+        Bar(what="the same: bytes an item", measured=first.bytes or 0.0, unit="bytes", most=MOST_BYTES),
+    ]
+    figures = {"items": items, "drain_bytes": drain_bytes, "measured": [asdict(each) for each in measured]}
+    return Report(tables=[table], bars=bars, figures=figures)
 
 
 @contextmanager
@@ -283,4 +308,4 @@ def line(measured: Measured) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

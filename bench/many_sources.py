@@ -5,11 +5,11 @@ that show three known items; the sensors return a `SkipReason` and so do less. A
 tick of one sensor. Processor time is that of the daemon, the code server and Postgres (Dagster's database and the
 ledger) while they worked through so many checks, and includes what they do between the ticks.
 
-    python -m bench.many_sources [--json many_sources.json]
+    python -m bench.many_sources --json bench/results/many_sources.json
 """
 
 import argparse
-import json
+import math
 import os
 import shutil
 import statistics
@@ -29,6 +29,8 @@ import psycopg
 import yaml
 from sensor_assets.ledger import migrate
 from tenancy.local.postgres import Postgres
+
+from bench.report import Bar, Report, Table
 
 WARM_UP_SECONDS = 240.0
 MOST_CPU_MS = 0.5
@@ -116,8 +118,8 @@ class Outage:
     hanging: Sequence[int]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write the figures to a file."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and write the figures to a file; 1 when a bar does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--rounds", type=int, default=3)
@@ -140,12 +142,60 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.outage > 0:
             outage = bench.outage(variants()[-1])
     result = summary(rounds)
-    print(table(rounds, result))
+    return report(rounds, result, outage).deliver(options.json)
+
+
+def report(rounds: Sequence[Round], result: Mapping[str, Any], outage: Outage | None) -> Report:
+    """Return what was measured as tables, and what a check may cost."""
+    names = [variant.name for variant in variants()]
+    by_name = {name: [each for each in rounds if each.variant == name] for name in names}
+    parts = ("daemon", "postgres", "code_server", "total")
+
+    def median(name: str, attribute: str) -> float:
+        return statistics.median(getattr(each, attribute) for each in by_name[name])
+
+    cost = Table(
+        title=f"Milliseconds of processor time for a check, medians of {len(by_name[names[0]])} rounds",
+        columns=["variant", "daemon", "Postgres", "code server", "all", "checks", "ticks"],
+        rows=[[name, *(median(name, part) for part in (*parts, "checks", "ticks"))] for name in names],
+        note="Stock sensors cost " + ", ".join(f"{ratio:.0f}" for ratio in result["ratios"]) + " times as much.",
+    )
+    bars = [
+        Bar(
+            what="200 sources in one monitor: processor time of a check",
+            measured=result["milliseconds"][names[-1]],
+            unit="ms",
+            most=MOST_CPU_MS,
+        ),
+        Bar(
+            what="200 stock sensors against it: processor time",
+            measured=statistics.median(result["ratios"]),
+            unit="times",
+            least=LEAST_RATIO,
+        ),
+    ]
     if outage is not None:
-        print(told(outage))
-    if options.json:
-        figures = {"rounds": [asdict(each) for each in rounds], **result, "outage": outage and asdict(outage)}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        bars.append(
+            Bar(
+                what=f"scans of a source in {outage.seconds:.0f} s while {len(outage.hanging)} others of "
+                f"{len(outage.hanging) + len(outage.healthy)} hang, the least",
+                measured=min(outage.healthy),
+                least=math.floor(outage.expected),
+            )
+        )
+    figures = {"rounds": [asdict(each) for each in rounds], **result, "outage": outage and asdict(outage)}
+    return Report(tables=[cost, *([_outage(outage)] if outage else [])], bars=bars, figures=figures)
+
+
+def _outage(outage: Outage) -> Table:
+    groups = {"sources that answer": sorted(outage.healthy), "sources that hang": sorted(outage.hanging)}
+    return Table(
+        title=f"Scans of a source in an outage of {outage.seconds:.0f} s",
+        columns=["sources", "number", "least", "median", "most", "the interval gives"],
+        rows=[
+            [name, len(own), own[0], statistics.median(own), own[-1], outage.expected] for name, own in groups.items()
+        ],
+    )
 
 
 def variants() -> list[Variant]:
@@ -334,17 +384,6 @@ def summary(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def table(rounds: Sequence[Round], result: Mapping[str, Any]) -> str:
-    """Return the medians as text, and what they are to be."""
-    names = [variant.name for variant in variants()]
-    head = f"{'CPU ms per check':28}{'daemon':>9}{'Postgres':>10}{'code':>8}{'total':>9}{'checks':>8}{'ticks':>7}"
-    rows = [line(name, [each for each in rounds if each.variant == name]) for name in names]
-    ratios = ", ".join(f"{ratio:.0f}" for ratio in result["ratios"])
-    best = result["milliseconds"][names[-1]]
-    bars = f"{names[-1]}: {best:.2f} ms (bar {MOST_CPU_MS}); stock sensors cost {ratios} times (bar {LEAST_RATIO})"
-    return "\n".join([head, *rows, bars])
-
-
 def line(name: str, rounds: Sequence[Round]) -> str:
     """Return one line of the table."""
 
@@ -357,16 +396,5 @@ def line(name: str, rounds: Sequence[Round]) -> str:
     )
 
 
-def told(outage: Outage) -> str:
-    """Return what the outage did, as text."""
-    healthy, hanging = sorted(outage.healthy), sorted(outage.hanging)
-    return (
-        f"outage of {outage.seconds:.0f} s, {len(hanging)} of {len(hanging) + len(healthy)} sources hang: an interval "
-        f"gives {outage.expected:.1f} scans\n"
-        f"  the others were scanned {healthy[0]} to {healthy[-1]} times, median {statistics.median(healthy):.0f}\n"
-        f"  those that hang {hanging[0]} to {hanging[-1]} times"
-    )
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

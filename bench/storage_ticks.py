@@ -8,7 +8,6 @@ used while the daemon worked through ticks, and what Postgres counted meanwhile.
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -27,8 +26,11 @@ import psycopg
 import yaml
 from tenancy.local.postgres import Postgres
 
+from bench.report import Bar, Report, Table
+
 STORAGES = ("stock", "lean")
 WARM_UP_SECONDS = 180.0
+LEAST_RATIO = 12
 LOCATION = """
 import dagster as dg
 
@@ -88,8 +90,8 @@ class Reading:
     connections: int
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write the rounds to a file."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print a table, and write the rounds to a file; 1 when the bar does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--rounds", type=int, default=3)
@@ -104,9 +106,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rounds.append(measure(postgres, home, storage, number, options.sensors, options.seconds))
                 print(line(storage, [rounds[-1]]), flush=True)
     result = summary(rounds)
-    print(table(rounds, result))
-    if options.json:
-        options.json.write_text(json.dumps({"rounds": [asdict(each) for each in rounds], **result}, indent=2) + "\n")
+    return report(rounds, result).deliver(options.json)
+
+
+def report(rounds: Sequence[Round], result: Mapping[str, Any]) -> Report:
+    """Return the medians as a table, and how many times less a tick is to cost."""
+    parts = ("daemon", "postgres", "code_server", "total", "transactions", "connections", "ticks")
+    by_storage = {name: [each for each in rounds if each.storage == name] for name in STORAGES}
+    table = Table(
+        title=f"Milliseconds of processor time for a tick, medians of {len(by_storage['stock'])} rounds",
+        columns=["storage", "daemon", "Postgres", "code server", "all", "transactions", "connections", "ticks"],
+        rows=[
+            [name, *(statistics.median(getattr(each, part) for each in own) for part in parts)]
+            for name, own in by_storage.items()
+        ],
+        note="Stock costs " + ", ".join(f"{ratio:.1f}" for ratio in result["ratios"]) + " times as much.",
+    )
+    bar = Bar(
+        what="processor time of one tick, stock against lean", measured=result["ratio"], unit="times", least=LEAST_RATIO
+    )
+    return Report(tables=[table], bars=[bar], figures={"rounds": [asdict(each) for each in rounds], **result})
 
 
 @contextmanager
@@ -235,16 +254,6 @@ def summary(rounds: Sequence[Round]) -> dict[str, Any]:
     return {"milliseconds": medians, "ratios": ratios, "ratio": statistics.median(ratios)}
 
 
-def table(rounds: Sequence[Round], result: Mapping[str, Any]) -> str:
-    """Return the medians as text."""
-    head = (
-        f"{'per tick':8}{'daemon':>10}{'Postgres':>10}{'code':>8}{'CPU ms':>9}{'xacts':>8}{'connects':>10}{'ticks':>8}"
-    )
-    rows = [line(name, [each for each in rounds if each.storage == name]) for name in STORAGES]
-    ratios = ", ".join(f"{ratio:.1f}" for ratio in result["ratios"])
-    return "\n".join([head, *rows, f"stock / lean: {result['ratio']:.1f} (rounds: {ratios})"])
-
-
 def line(name: str, rounds: Sequence[Round]) -> str:
     """Return one line of the table."""
 
@@ -258,4 +267,4 @@ def line(name: str, rounds: Sequence[Round]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

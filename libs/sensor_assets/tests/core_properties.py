@@ -295,6 +295,7 @@ def halving_keeps_every_arrival_once(batch: BatchRecord) -> None:
     for half in halves:
         assert half.items > 0
         assert (half.consumer, half.route, half.partitions) == (batch.consumer, batch.route, batch.partitions)
+        assert (half.origin, half.halved, half.replaces) == (batch.origin, True, (*batch.replaces, batch.id))
         assert (half.state, half.not_before) == ("waiting", None)
         assert all(numbers and list(numbers) == sorted(numbers) for numbers in half.slices.values())
     assert batch.id != halves[1].id != halves[0].id
@@ -333,10 +334,11 @@ def every_ending_has_its_fate(ending: Ending) -> None:
         n for child in settled.children for n in _numbers(child)
     )
     assert held == Counter(_numbers(batch))
-    if failures < retry.max_failures:
+    if batch.items > 1 and (failures >= retry.max_failures or (batch.halved and ending.sink_works)):
+        assert after.state == "split"
+        assert [half.first_failed_at for half in settled.children] == [NOW, NOW]
+    elif failures < retry.max_failures:
         _is_tried_again_later(after, failures, retry)
-    elif batch.items > 1:
-        assert len([*settled.children, *([after] if after.state != "split" else [])]) == 2
     elif ending.sink_works or failures >= retry.give_up:
         assert after.state == "quarantined"
     else:

@@ -25,7 +25,7 @@ class LocationSettings(Settings):
 
 
 settings = LocationSettings.load()
-retry = Retry(max_failures=1, backoff=0.1, give_up=2)
+retry = Retry(max_failures=int(os.environ.get("MAX_FAILURES", "1")), backoff=0.1, give_up=2)
 day_files = ObjectSource("day_files", url="{landing_url}/days", key="{date:%Y-%m-%d}*.csv", every=1)
 loose_files = ObjectSource("loose_files", url="{landing_url}/loose", ignore=["*.tmp"], every=1)
 

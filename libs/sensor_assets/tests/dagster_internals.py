@@ -17,7 +17,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -30,6 +30,7 @@ from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData
+from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, RUN_KEY_TAG, WILL_RETRY_TAG
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
@@ -109,10 +110,21 @@ def runs_in_this_process(instance: dg.DagsterInstance) -> Generator[None]:
         private._run_launcher = launcher
 
 
-def reexecute(job: dg.JobDefinition, parent: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
-    """Run once more what a run did, as the UI's "Re-execute" does; tells whether it succeeded."""
+def reexecute(
+    job: dg.JobDefinition,
+    parent: dg.DagsterRun,
+    instance: dg.DagsterInstance,
+    *,
+    tags: Mapping[str, str] | None = None,
+) -> bool:
+    """Run once more what a run did, as the UI's "Re-execute" does, or Dagster's own retry with its tag.
+
+    Tells whether it succeeded. Neither takes over the run key and what the first run says about its own retry.
+    """
+    inherited = {name: value for name, value in parent.tags.items() if name not in (RUN_KEY_TAG, WILL_RETRY_TAG)}
+    inherited |= {PARENT_RUN_ID_TAG: parent.run_id, ROOT_RUN_ID_TAG: parent.run_id}
     run = instance.create_run_for_job(
-        job_def=job, tags=parent.tags, parent_run_id=parent.run_id, root_run_id=parent.run_id
+        job_def=job, tags={**inherited, **(tags or {})}, parent_run_id=parent.run_id, root_run_id=parent.run_id
     )
     return execute_run(InMemoryJob(job), run, instance).success
 

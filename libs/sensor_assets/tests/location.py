@@ -132,6 +132,15 @@ class Location:
         for client in runtime.clients.values():
             client.close()
 
+    def work_off(self) -> int:
+        """Evaluate, and execute what is asked for, until nothing is; returns the number of runs."""
+        number = 0
+        while requests := self.evaluate().run_requests:
+            for request in requests:
+                self.run(request, raise_on_error=False)
+            number += len(requests)
+        return number
+
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the ledger's counts by consumer."""
         return {row["consumer"]: row for row in self.ledger.status()}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hypothesis import strategies as st
+from sensor_assets.ledger._quarantine import release
+from sensor_assets.ledger._selection import Selection
 
 from .protocol_simulation import KEYS, POISONED, Moment, Simulation
 
@@ -115,7 +117,92 @@ class Playable(Protocol):
     def play(self, simulation: Simulation) -> None: ...
 
 
-Event = Put | Delete | Darkness | Tick | LateTick | Execute | Purge | Ghost | Cursor
+@dataclass(frozen=True)
+class Reexecute:
+    """A person executes a run that succeeded once more."""
+
+    which: int
+
+    def play(self, simulation: Simulation) -> None:
+        simulation.reexecute(self.which)
+
+
+@dataclass(frozen=True)
+class LaunchByHand:
+    """A person launches an asset, or one day of it."""
+
+    outlet: int
+    day: str = "2013-01-02"
+
+    def play(self, simulation: Simulation) -> None:
+        simulation.launch_by_hand(self.outlet, self.day)
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """New code can work with what is poisoned, or cannot; then the logs reject it or fail."""
+
+    cures: bool = False
+    rejects: bool = False
+
+    def play(self, simulation: Simulation) -> None:
+        simulation.cured = self.cures
+        simulation.logs_reject = self.rejects
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A person lets everything be processed again, or what holds a key."""
+
+    key: str | None = None
+
+    def play(self, simulation: Simulation) -> None:
+        for consumer in _registered(simulation):
+            simulation.operations().replay(Selection(consumer=consumer, key=self.key))
+
+
+@dataclass(frozen=True)
+class Release:
+    """A person releases all that is in quarantine."""
+
+    def play(self, simulation: Simulation) -> None:
+        for consumer in _registered(simulation):
+            release(simulation.operations(), Selection(consumer=consumer))
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A person lets all partitions be written anew, and lets what waits for its next attempt be tried now."""
+
+    def play(self, simulation: Simulation) -> None:
+        for consumer in _registered(simulation):
+            simulation.operations().rebuild(consumer, route=None, partitions=())
+            simulation.operations().retry(Selection(consumer=consumer))
+
+
+def _registered(simulation: Simulation) -> list[str]:
+    """Return the consumers that the ledger has met."""
+    names = {row["consumer"] for row in simulation.ledger.status()}
+    return [consumer.name for consumer in simulation.consumers if consumer.name in names]
+
+
+Event = (
+    Put
+    | Delete
+    | Darkness
+    | Tick
+    | LateTick
+    | Execute
+    | Purge
+    | Ghost
+    | Cursor
+    | Reexecute
+    | LaunchByHand
+    | Deploy
+    | Replay
+    | Release
+    | Rebuild
+)
 
 A, B, BAD, C = "2013-01-02/a", "2013-01-01/b", POISONED, "2013-01-03/c"
 
@@ -152,6 +239,61 @@ KNOWN: dict[str, tuple[Event, ...]] = {
     "poison is overwritten": (Put(BAD, "A"), Put(B, "A"), Tick(), Execute(0), Put(BAD, "B"), Tick(), Execute(0)),
     "the world is dark for a while": (Put(A, "A"), Darkness(begins=True), Tick(), Put(A, "B"), Tick(), Tick()),
     "a thing is deleted before its run": (Put(A, "A"), Put(B, "A"), Tick(), Delete(A), Execute(0), Execute(0)),
+    "all is replayed": (Put(A, "A"), Put(B, "A"), Tick(), *2 * (Execute(0),), Tick(), Replay(), Tick(), Execute(0)),
+    "a replay is replayed": (Put(A, "A"), Put(B, "A"), *5 * (Tick(), *3 * (Execute(0),), Replay())),
+    "a replay of what was overwritten": (
+        *(Put(A, "A"), Put(B, "A"), Tick(), *3 * (Execute(0),), Put(A, "B"), Replay()),
+        *(Tick(), *3 * (Execute(0),), Replay(A), Tick()),
+    ),
+    "a replay meets an open batch": (
+        *(Put(A, "A"), Put(B, "A"), Tick(), *3 * (Execute(0),), Put(A, "B"), Put(C, "A"), Tick()),
+        *(Replay(), Execute(0), Replay(), Tick()),
+    ),
+    "a run is executed again after its replay": (
+        *(Put(B, "A"), Put(C, "A"), Tick(), *3 * (Execute(0),), Tick(), Replay(), Reexecute(0), Reexecute(1)),
+        *(Tick(), *3 * (Execute(0),), *(Reexecute(which) for which in range(6))),
+    ),
+    "a replay fails and is halved": (
+        *(Put(B, "A"), Put(C, "A"), Tick(), *3 * (Execute(0),), Tick(), Replay()),
+        *6 * (Tick(), Execute(0, "raises"), Execute(0, "raises")),
+    ),
+    "poison is released": (Put(BAD, "A"), Put(B, "A"), *12 * (Tick(), *3 * (Execute(0),)), Release(), Tick()),
+    "poison is released and replayed": (
+        *(Put(BAD, "A"), Put(A, "A"), *12 * (Tick(), *3 * (Execute(0),)), Release(), Replay(), Tick()),
+        *(Execute(0), Release(), Replay(), *4 * (Tick(), *3 * (Execute(0),)), Release()),
+    ),
+    "poison is released and then sound": (
+        *(Put(BAD, "A"), Put(B, "A"), *12 * (Tick(), *3 * (Execute(0),)), Release(), Put(BAD, "B"), Tick()),
+    ),
+    "what was rejected is released to code that can work with it": (
+        *(Deploy(rejects=True), Put(BAD, "A"), Put(B, "A"), Put(C, "A"), *3 * (Tick(), *3 * (Execute(0),))),
+        *(Deploy(cures=True), Release(), Tick()),
+        *(Release(), Replay(), *3 * (Tick(), *3 * (Execute(0),)), Replay(), Reexecute(0), Reexecute(1), Reexecute(2)),
+    ),
+    "what was given up is released to code that can work with it": (
+        *(Put(BAD, "A"), Put(B, "A"), *12 * (Tick(), *3 * (Execute(0),)), Deploy(cures=True), Replay(), Tick()),
+        *(Execute(0), Release(), Replay(), *2 * (Tick(), *3 * (Execute(0),)), Replay(), Reexecute(0)),
+    ),
+    "what code could work with once is given up, then released to code that can again": (
+        *(Deploy(cures=True), Put(BAD, "A"), *5 * (Tick(), *3 * (Execute(0),)), Deploy(), Replay()),
+        *(*24 * (Tick(), *3 * (Execute(0),)), Deploy(cures=True), Release(), *3 * (Tick(), *3 * (Execute(0),))),
+    ),
+    "days are launched by hand and rebuilt": (
+        *(Put(A, "A"), Put(BAD, "A"), Tick(), LaunchByHand(0), *3 * (Execute(0),), Rebuild(), Tick()),
+        *(LaunchByHand(0), Execute(0), Put(A, "B"), Rebuild(), Rebuild(), Tick()),
+    ),
+    "logs are launched by hand": (
+        *(Put(A, "A"), Put(B, "A"), Tick(), LaunchByHand(1), *3 * (Execute(0),), LaunchByHand(1), LaunchByHand(2)),
+        *(Tick(), LaunchByHand(2), *3 * (Execute(0),), Rebuild(), Tick()),
+    ),
+    "poison that was met by hand is released before the monitor comes to it": (
+        *(Put(A, "A"), Tick(), Execute(0), Put(BAD, "A"), Tick(killed_at="emit"), LaunchByHand(0), Release(), Tick()),
+        *(Execute(0), Execute(0)),
+    ),
+    "poison that was met by hand is released while its batch is launched": (
+        *(Put(BAD, "A"), Put(A, "A"), Tick(), LaunchByHand(0), Release(), Tick(), *3 * (Execute(0),), Release()),
+        *(Tick(), *3 * (Execute(0),)),
+    ),
     "many things": tuple(Put(f"2013-01-0{day}/{name}", "A") for day in (1, 2, 3, 4) for name in "abcde"),
 }
 
@@ -192,8 +334,18 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Darkness, st.sampled_from([False, False, True])),
     st.builds(Cursor, st.sampled_from([None, 1, 2, 3])),
 )
+OPERATIONS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Replay),
+    st.builds(Replay, st.sampled_from(KEYS)),
+    st.just(Release()),
+    st.just(Rebuild()),
+    st.builds(Deploy, st.booleans(), st.booleans()),
+    st.builds(Reexecute, st.integers(0, 9)),
+)
+_LAUNCHES = st.builds(LaunchByHand, st.integers(0, 2), st.sampled_from(["2013-01-01", "2013-01-02"]))
 # Long from the start: a fault tells something only where there is work that it can disturb.
 HISTORIES = st.lists(EVENTS, min_size=25, max_size=50)
+OPERATED = st.lists(st.one_of(EVENTS, st.one_of(OPERATIONS, _LAUNCHES)), min_size=25, max_size=50)
 
 
 def play(history: Sequence[Playable], simulation: Simulation) -> None:

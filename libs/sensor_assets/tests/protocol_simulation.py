@@ -6,6 +6,7 @@ happens "at the same time" happens at a chosen call of the ledger, or while a fu
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -35,18 +36,19 @@ from sensor_assets import (
 )
 from sensor_assets import _evaluate as evaluate_module
 from sensor_assets import _processing as processing_module
+from sensor_assets._claims import BATCH_TAG
 from sensor_assets._consumers import Consumer, Declaration, Outlet
 from sensor_assets._cursor import MAX_BYTES, Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
 from sensor_assets._evaluate import Answer
 from sensor_assets._monitor import run_request
-from sensor_assets._processing import BATCH_TAG
 from sensor_assets._routing import Target
 from sensor_assets._runs import RunReport
 from sensor_assets._runtime import Clock, Runtime
 from sensor_assets._scan import Familiar
 from sensor_assets._state import BatchRecord
 from sensor_assets.ledger import Ledger, PostgresLedger
+from sensor_assets.ledger._operations import Operations
 from sensor_assets.ledger._version import decode
 
 POISONED = "2013-01-02/bad"
@@ -228,8 +230,11 @@ class Simulation:
     ) -> None:
         number = next(_numbers)
         self.rejects = rejects
+        self.logs_reject = False
+        self.cured = False
         self.withholds = withholds
         self.ledger: Ledger = ledger
+        self.postgres = ledger
         self.database = database
         self.clock = TurnedClock()
         self.world = World()
@@ -387,7 +392,7 @@ class Simulation:
             self._work(run, batch, fate, meanwhile)
 
         try:
-            list(processing_module.process(context, self._runtime(ledger), self.declarations[run.asset], call))
+            list(process_now(context, self._runtime(ledger), self.declarations[run.asset], call))
         except dg.RetryRequested:
             run.step_retries += 1
             return
@@ -400,6 +405,30 @@ class Simulation:
             return
         run.status = "succeeded"
 
+    def launch_by_hand(self, outlet: int, day: str) -> None:
+        """Launch an asset as the UI does: the first rebuilds a day, the others add to what is there."""
+        asset = list(self.declarations)[outlet % len(self.declarations)]
+        partitions = () if self.declarations[asset].appends else (day,)
+        run = Run(f"by hand {next(_numbers)}", "", asset, tags={}, partitions=partitions)
+
+        def call(batch: Batch) -> None:
+            assert not self.declarations[asset].appends, "a launch by hand added to a log"
+            self._work(run, batch, "succeeds", int)
+
+        with suppress(dg.RetryRequested):
+            list(process_now(cast("Any", _context(run)), self._runtime(self.ledger), self.declarations[asset], call))
+
+    def reexecute(self, which: int) -> None:
+        """Execute a run that succeeded once more, as a person does in the UI."""
+        if succeeded := [run for run in self.runs.values() if run.status == "succeeded"]:
+            again = replace(succeeded[which % len(succeeded)], parent="a person", step_retries=0)
+            self.run(again, "succeeds")
+
+    # --- what people do to the ledger
+
+    def operations(self) -> Operations:
+        return Operations(self.postgres, now=self.clock.now())
+
     def _may_fail(self, run: Run) -> bool:
         record = self.ledger.batch(run.batch)
         return record is not None and record.failures + 1 < RETRY.max_failures and run.batch not in self.sinks.files
@@ -410,9 +439,7 @@ class Simulation:
     def _work(self, run: Run, batch: Batch, fate: str, meanwhile: Callable[[], object]) -> None:
         rebuilt = [(day, self._content(batch, items)) for day, items in batch.by_partition()]
         self._check_none_is_quarantined(self._consumer_of(run), batch.items)
-        appended = [(item.key, item.read().decode(), item.arrival) for item in batch.items if not batch.partitions]
-        if any(key == POISONED for key, _, _ in appended):
-            raise RuntimeError("poisoned")
+        appended = [] if batch.partitions else self._rows(batch)
         meanwhile()
         if fate in ("raises", "will retry"):
             raise RuntimeError("broken")
@@ -431,12 +458,23 @@ class Simulation:
 
     def _content(self, batch: Batch, items: Sequence[Item]) -> dict[str, str]:
         self._check_none_is_quarantined(self.consumers[0], items)
+        return {item.key: body for item, body in self._sound(batch, items, rejects=self.rejects)}
+
+    def _rows(self, batch: Batch) -> list[tuple[str, str, int]]:
+        sound = self._sound(batch, batch.items, rejects=self.logs_reject)
+        return [(item.key, body, item.arrival) for item, body in sound]
+
+    def _sound(self, batch: Batch, items: Sequence[Item], *, rejects: bool) -> list[tuple[Item, str]]:
+        sound: list[tuple[Item, str]] = []
         for item in items:
-            if item.key == POISONED and self.rejects:
+            body = item.read().decode()
+            if item.key != POISONED or self.cured:
+                sound.append((item, body))
+            elif rejects:
                 batch.reject(item, "poisoned")
-            elif item.key == POISONED:
+            else:
                 raise RuntimeError("poisoned")
-        return {item.key: item.read().decode() for item in items if item.key != POISONED}
+        return sound
 
     def _consumer_of(self, run: Run) -> Consumer:
         name = self.declarations[run.asset].consumer(run.asset)
@@ -476,7 +514,12 @@ class Simulation:
 
     def _is_quiet(self) -> bool:
         left = self._select("select waiting + in_flight from source_status where source = %s", self.source.name)
-        return bool(left) and not self.queue and not any(number for (number,) in left)
+        unfinished = self.database.execute(
+            "select count(*) from batch b join consumer c on c.id = b.consumer_id "
+            "where b.state in ('waiting', 'emitted') and c.name = any(%s)",
+            ([consumer.name for consumer in self.consumers],),
+        ).fetchone()
+        return bool(left) and not self.queue and not any(number for (number,) in left) and unfinished == (0,)
 
     def check(self) -> None:
         """Compare the effects with the world, the log with its history, and the quarantine with the poison."""
@@ -489,7 +532,31 @@ class Simulation:
         assert len(arrivals) == len(set(arrivals)), "an arrival was appended twice"
         newest = {key: (key, version, arrival) for key, version, arrival in log}
         assert {newest[key] for key in wanted} <= set(appended), "an arrival was not appended"
+        if self.withholds:
+            self._check_replaced()
         self._check_quarantine(newest)
+        self._check_holders()
+
+    def _check_holders(self) -> None:
+        """Of the batches that hold an arrival for a consumer, all but one have a successor."""
+        for consumer in self.consumers:
+            doubled = self._select(
+                "select n.arrival from batch b join consumer c on c.id = b.consumer_id "
+                "join slice l on l.batch_id = b.id cross join lateral (select unnest(coalesce("
+                "l.arrivals, array(select generate_series(l.first_arrival, l.last_arrival)))) as arrival) n "
+                "where b.state <> 'split' and b.replaced_by is null and c.name = %s "
+                "group by l.source_id, n.arrival having count(*) > 1",
+                consumer.name,
+            )
+            assert not doubled, "two batches hold an arrival"
+
+    def _check_replaced(self) -> None:
+        replaced = self._select(
+            "select unnest(b.replaces)::text from batch b join consumer c on c.id = b.consumer_id "
+            "where b.state = 'done' and c.name = %s",
+            self.consumers[-1].name,
+        )
+        assert set(self.sinks.files).isdisjoint(batch for (batch,) in replaced), "what was replaced is still there"
 
     def _log(self, source: WorldSource) -> list[tuple[str, str, int]]:
         """Return the log of a source, after it was compared with its world's history.
@@ -517,19 +584,32 @@ class Simulation:
         for consumer in self.consumers:
             quarantined = self._quarantined(consumer)
             assert {key for key, _ in quarantined} <= {POISONED}, "a sound item is in quarantine"
-            if POISONED in self.world.things:
-                assert (POISONED, newest[POISONED][2]) in quarantined, "the poison is not in quarantine"
+            if POISONED not in self.world.things:
+                continue
+            present = self._is_there(consumer, newest[POISONED])
+            assert present or (POISONED, newest[POISONED][2]) in quarantined, "the poison is not in quarantine"
+
+    def _is_there(self, consumer: Consumer, item: tuple[str, str, int]) -> bool:
+        if consumer.partitions_def is None:
+            return any(item in rows for rows in self.sinks.files.values())
+        return any(content.get(item[0]) == item[1] for content in self.sinks.partitions.values())
 
     def _quarantined(self, consumer: Consumer) -> set[tuple[str, int]]:
         rows = self._select(
             "select i.key, i.arrival from quarantine q join consumer c on c.id = q.consumer_id "
-            "join item i on i.source_id = q.source_id and i.arrival = q.arrival where c.name = %s",
+            "join item i on i.source_id = q.source_id and i.arrival = q.arrival "
+            "where q.released_at is null and c.name = %s",
             consumer.name,
         )
         return {(key, arrival) for key, arrival in rows}
 
     def _select(self, query: LiteralString, name: str) -> list[tuple[Any, ...]]:
         return self.database.execute(query, (name,)).fetchall()
+
+
+def process_now(context: Any, runtime: Runtime, declaration: Declaration, call: Callable[[Batch], None]) -> Any:
+    """Process as the module does at this moment: a test may have replaced it by a mutant."""
+    return processing_module.process(context, runtime, declaration, call)
 
 
 def _kill() -> None:
@@ -556,8 +636,8 @@ def _consumers(number: int, source: Source) -> tuple[list[Consumer], dict[dg.Ass
     common: dict[str, Any] = {"batching": batching, "retry": RETRY}
     declarations = {
         rebuilt: Declaration(follows=source, max_in_flight=None, **common),
-        left: Declaration(follows=Target(router, "left"), max_in_flight=3, **common),
-        right: Declaration(follows=Target(router, "right"), max_in_flight=3, **common),
+        left: Declaration(follows=Target(router, "left"), max_in_flight=3, appends=True, **common),
+        right: Declaration(follows=Target(router, "right"), max_in_flight=3, appends=True, **common),
     }
     shared: dict[str, Any] = {"sources": (source,), "source_keys": {source.name: dg.AssetKey(source.name)}, **common}
     consumers = [

@@ -77,6 +77,7 @@ def _fill(ledger: PostgresLedger) -> None:
 
 
 VALUES: dict[str, Any] = {
+    "all_versions": [],
     "arrival": ITEMS // 2,
     "limit": 100,
     "start_from": None,

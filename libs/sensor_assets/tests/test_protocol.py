@@ -1,6 +1,7 @@
 """The protocol on real Postgres under histories of faults, and kept mutants that the histories must kill."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -8,19 +9,21 @@ from uuid import uuid4
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
 from sensor_assets import Item, LedgerError, Page
 from sensor_assets import _evaluate as evaluate_module
 from sensor_assets import _processing as processing_module
 from sensor_assets._evaluate import Answer
 from sensor_assets._scan import Familiar
 from sensor_assets._state import BatchRecord
-from sensor_assets.ledger import PostgresLedger, Scan, _scans, _sql
+from sensor_assets.ledger import PostgresLedger, Scan, _parking, _quarantine, _replay, _scans, _sql, _sql_operations
 
 from .conftest import LedgerSchema
-from .protocol_histories import HISTORIES, KNOWN, A, B, C, Event, Execute, Put, Tick, play
+from .protocol_histories import HISTORIES, KNOWN, OPERATED, A, B, C, Event, Execute, Put, Tick, play
 from .protocol_simulation import POISONED, Simulation
 
-EXAMPLES = 60
+# `make histories HISTORIES=10000` plays more.
+EXAMPLES = int(os.environ.get("HISTORIES", "60"))
 # A mutant that survives that many histories fails the suite.
 MOST_EXAMPLES_FOR_A_MUTANT = 50
 
@@ -39,14 +42,16 @@ def new_simulation(ledger: PostgresLedger, database: psycopg.Connection[Any]) ->
     return lambda: Simulation(ledger, database)
 
 
-def hunt(new_simulation: NewSimulation) -> None:
+def hunt(new_simulation: NewSimulation, histories: SearchStrategy[list[Event]]) -> None:
     """Play the histories that are kept, then drawn ones, as long as none fails."""
     for history in KNOWN.values():
         play(history, new_simulation())
-    hold(new_simulation, examples=MOST_EXAMPLES_FOR_A_MUTANT, hunting=True)
+    hold(new_simulation, histories, examples=MOST_EXAMPLES_FOR_A_MUTANT, hunting=True)
 
 
-def hold(new_simulation: NewSimulation, *, examples: int, hunting: bool = False) -> None:
+def hold(
+    new_simulation: NewSimulation, histories: SearchStrategy[list[Event]], *, examples: int, hunting: bool = False
+) -> None:
     """Play drawn histories; `hunting` a mutant neither shrinks nor varies."""
 
     @settings(
@@ -58,7 +63,7 @@ def hold(new_simulation: NewSimulation, *, examples: int, hunting: bool = False)
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         report_multiple_bugs=False,
     )
-    @given(HISTORIES)
+    @given(histories)
     def playing(history: list[Event]) -> None:
         play(history, new_simulation())
 
@@ -70,9 +75,15 @@ def test_each_version_takes_effect_once_though(happening: str, new_simulation: N
     play(KNOWN[happening], new_simulation())
 
 
-@pytest.mark.timeout(900)  # finding the shortest history that fails takes minutes
+@pytest.mark.timeout(900 + EXAMPLES)  # finding the shortest history that fails takes minutes
 def test_whatever_happens_each_version_takes_effect_once(new_simulation: NewSimulation) -> None:
-    hold(new_simulation, examples=EXAMPLES)
+    hold(new_simulation, HISTORIES, examples=EXAMPLES)
+
+
+@pytest.mark.timeout(900 + EXAMPLES)
+def test_whatever_people_do_besides_each_version_takes_effect_once(new_simulation: NewSimulation) -> None:
+    """Replays, releases, rebuilds, launches by hand and runs that are executed again, among the same faults."""
+    hold(new_simulation, OPERATED, examples=EXAMPLES)
 
 
 # --- mutants: (what is wrong, where, its replacement)
@@ -165,6 +176,24 @@ def statement(old: str, new: str) -> Mutant:
     return mutant
 
 
+def replacing_nothing(plan: Original) -> Any:
+    return lambda batches, new_id: [dataclasses.replace(batch, replaces=()) for batch in plan(batches, new_id)]
+
+
+def taking_half(plan: Original) -> Any:
+    def mutant(batches: Any, new_id: Any) -> Any:
+        return [
+            dataclasses.replace(batch, slices={source: arrivals[:1] for source, arrivals in batch.slices.items()})
+            for batch in plan(batches, new_id)
+        ]
+
+    return mutant
+
+
+def executing_what_is_replaced(nothing_to_do: Original) -> Any:
+    return lambda context, record: nothing_to_do(context, dataclasses.replace(record, replaced_by=None))
+
+
 MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
     "an unacknowledged emission is not repeated": (PostgresLedger, "emit", emit_without_repeating),
     "the monitor believes that every answer was taken": (PostgresLedger, "emit", emit_deciding_anew),
@@ -223,14 +252,48 @@ MUTANTS: dict[str, tuple[Any, str, Mutant]] = {
 }
 
 
-@pytest.mark.parametrize("wrong", MUTANTS)
+MUTANTS_OF_OPERATIONS: dict[str, tuple[Any, str, Mutant]] = {
+    "a replay replaces nothing": (_replay, "replays", replacing_nothing),
+    "a replayed batch may be replayed again": (
+        _sql_operations,
+        "REPLAYABLE",
+        statement("and b.replaced_by is null", ""),
+    ),
+    "a replayed batch may be executed again": (processing_module, "nothing_to_do", executing_what_is_replaced),
+    "a replay takes only the items that were asked for": (_replay, "replays", taking_half),
+    "what was rejected stays in its batch when it is released": (
+        _sql_operations,
+        "FORGET_SLICES",
+        statement("delete from slice where batch_id", "delete from slice where false and batch_id"),
+    ),
+    "what was rejected is released and forgotten": (
+        _sql_operations,
+        "PARK",
+        statement("where t.arrival <= p.arrival", "where false"),
+    ),
+    "what is released before the monitor came to it is decided on twice": (
+        _sql_operations,
+        "PARK",
+        statement("where t.arrival <= p.arrival", "where true"),
+    ),
+    "what an open batch holds is released": (
+        _sql_operations,
+        "LOCK_QUARANTINED",
+        statement("'waiting', 'emitted', 'done', 'skipped'", "'done', 'skipped'"),
+    ),
+    "what was given up is released without what was tried with it": (_quarantine, "releases", replacing_nothing),
+    "what is released is decided on again and again": (_parking, "UNPARK", statement("p.arrival = t.arrival", "false")),
+}
+
+
+@pytest.mark.parametrize("wrong", [*MUTANTS, *MUTANTS_OF_OPERATIONS])
 def test_the_histories_kill_each_mutant(
     wrong: str, new_simulation: NewSimulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, name, mutant = MUTANTS[wrong]
+    owner, name, mutant = (MUTANTS | MUTANTS_OF_OPERATIONS)[wrong]
     monkeypatch.setattr(owner, name, mutant(getattr(owner, name)))
     with pytest.raises(Exception):  # noqa: B017, PT011 - a mutant may also break the code around it
-        hunt(new_simulation)
+        hunt(new_simulation, HISTORIES if wrong in MUTANTS else OPERATED)
 
 
 # --- single histories that say what is promised at the edges

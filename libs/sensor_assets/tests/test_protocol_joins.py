@@ -1,5 +1,6 @@
 """Waiting for a second world, and what a route leaves waiting, under the same faults; with mutants of their own."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
 from sensor_assets import _decide as decide_module
 from sensor_assets._joins import Join
 from sensor_assets._state import BatchRecord, Decision
@@ -14,9 +16,10 @@ from sensor_assets.ledger import PostgresLedger, _emission, _parking, _sql
 
 from .conftest import LedgerSchema
 from .protocol_histories import Event, play
-from .protocol_joins import JOINED_HISTORIES, KNOWN_JOINS, JoinedSimulation, PutOther
+from .protocol_joins import JOINED_HISTORIES, KNOWN_JOINS, OPERATED_JOINS, JoinedSimulation, PutOther
 
-EXAMPLES = 30
+# `make histories HISTORIES=10000` plays more.
+EXAMPLES = int(os.environ.get("HISTORIES", "30"))
 # A mutant that survives that many histories fails the suite.
 MOST_EXAMPLES_FOR_A_MUTANT = 50
 
@@ -43,10 +46,16 @@ def hunt(new_simulation: NewSimulation) -> None:
     """Play the histories that are kept, then drawn ones, as long as none fails."""
     for history in KNOWN_JOINS.values():
         play(history, new_simulation())
-    hold(new_simulation, examples=MOST_EXAMPLES_FOR_A_MUTANT, hunting=True)
+    hold(new_simulation, JOINED_HISTORIES, examples=MOST_EXAMPLES_FOR_A_MUTANT, hunting=True)
 
 
-def hold(new_simulation: NewSimulation, *, examples: int, hunting: bool = False) -> None:
+def hold(
+    new_simulation: NewSimulation,
+    histories: SearchStrategy[list[Event | PutOther]],
+    *,
+    examples: int,
+    hunting: bool = False,
+) -> None:
     """Play drawn histories; `hunting` a mutant neither shrinks nor varies."""
 
     @settings(
@@ -58,7 +67,7 @@ def hold(new_simulation: NewSimulation, *, examples: int, hunting: bool = False)
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         report_multiple_bugs=False,
     )
-    @given(JOINED_HISTORIES)
+    @given(histories)
     def playing(history: list[Event | PutOther]) -> None:
         play(history, new_simulation())
 
@@ -70,9 +79,14 @@ def test_nothing_goes_early_and_nothing_is_forgotten_though(happening: str, new_
     play(KNOWN_JOINS[happening], new_simulation())
 
 
-@pytest.mark.timeout(900)  # finding the shortest history that fails takes minutes
+@pytest.mark.timeout(900 + EXAMPLES)  # finding the shortest history that fails takes minutes
 def test_whatever_happens_days_are_processed_when_both_worlds_have_shown_them(new_simulation: NewSimulation) -> None:
-    hold(new_simulation, examples=EXAMPLES)
+    hold(new_simulation, JOINED_HISTORIES, examples=EXAMPLES)
+
+
+@pytest.mark.timeout(900 + EXAMPLES)
+def test_whatever_people_release_replay_and_rebuild_nothing_goes_early_or_twice(new_simulation: NewSimulation) -> None:
+    hold(new_simulation, OPERATED_JOINS, examples=EXAMPLES)
 
 
 # --- mutants: (what is wrong, where, its replacement)

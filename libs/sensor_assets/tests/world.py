@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from sensor_assets._processing import BATCH_TAG
+from sensor_assets._claims import BATCH_TAG
 from sensor_assets.ledger import migrate
 from tenancy.local.postgres import Postgres
 
@@ -175,6 +175,30 @@ def running_world(
     sources: Sequence[str] = ("days", "loose"),
 ) -> Generator[World]:
     """Create databases, start a code server for a location beside this module, and connect a daemon to it."""
+    environment = prepared(postgres, directory, name, sources=sources)
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        socket = str(directory / "code.sock")
+        with (
+            psycopg.Connection[DictRow].connect(
+                environment["LEDGER_URL"], options="-c search_path=tested", autocommit=True, row_factory=dict_row
+            ) as ledger,
+            code_server(socket, location, directory / "code.log"),
+            dg.DagsterInstance.get() as instance,
+            running_daemon(instance, socket) as daemon,
+        ):
+            yield World(directory, postgres.url(f"dagster_{name}"), ledger, instance, daemon)
+    finally:
+        # Runs in this process have loaded the location, and with it a ledger whose connections nobody else would close.
+        if loaded := sys.modules.pop(location, None):
+            loaded.ledger.close()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def prepared(postgres: Postgres, directory: Path, name: str, *, sources: Sequence[str]) -> dict[str, str]:
+    """Create the databases and folders of a world; returns the environment of its processes."""
     for part in (*(f"landing/{source}" for source in sources), "sink", "home"):
         (directory / part).mkdir(parents=True)
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
@@ -185,7 +209,7 @@ def running_world(
         connection.execute("create schema tested")
     migrate(ledger_url, "tested")
     (directory / "home" / "dagster.yaml").write_text(INSTANCE.format(url=dagster_url))
-    environment = {
+    return {
         "DAGSTER_HOME": str(directory / "home"),
         "ENVIRONMENT": "local",
         "TEAM": "tested",
@@ -195,29 +219,11 @@ def running_world(
         "LANDING_URL": f"file://{directory}/landing",
         "SINK": str(directory / "sink"),
     }
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        socket = str(directory / "code.sock")
-        with (
-            psycopg.Connection[DictRow].connect(
-                ledger_url, options="-c search_path=tested", autocommit=True, row_factory=dict_row
-            ) as ledger,
-            _code_server(socket, location, directory / "code.log"),
-            dg.DagsterInstance.get() as instance,
-            running_daemon(instance, socket) as daemon,
-        ):
-            yield World(directory, dagster_url, ledger, instance, daemon)
-    finally:
-        # Runs in this process have loaded the location, and with it a ledger whose connections nobody else would close.
-        if loaded := sys.modules.pop(location, None):
-            loaded.ledger.close()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextmanager
-def _code_server(socket: str, location: str, log: Path) -> Generator[None]:
+def code_server(socket: str, location: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
+    """Start the code server of a location beside this module."""
     program = [str(Path(sys.executable).with_name("dagster")), "api", "grpc", "--socket", socket]
     program += ["--python-file", str(HERE / f"{location}.py"), "--location-name", LOCATION]
     with log.open("wb") as output:
@@ -228,9 +234,10 @@ def _code_server(socket: str, location: str, log: Path) -> Generator[None]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"the code server did not start:\n{log.read_text()}")
                 time.sleep(0.05)
-            yield
+            yield process
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
-import dagster as dg
 import polars as pl
 import pytest
 from sensor_assets import Batch, Hold, Item, Lake, ScanContext, Waiting
@@ -103,8 +102,18 @@ def test_a_log_grows_by_a_file_for_each_batch_and_a_repeated_run_adds_nothing(co
     assert [file.path for file in lake.list("weather/routine")] == ["weather/routine/b2.parquet"]
 
 
-def test_a_run_by_hand_is_refused_because_it_would_append_twice(context: Mock, lake: Lake) -> None:
-    batch = Batch(id="a run", attempt=0, items=(report(30.0, 10.0),))
-    with pytest.raises(dg.Failure, match="only the monitor adds to the log"):
-        severe(context=context, batch=batch, lake=lake)
-    assert lake.list("weather/severe") == []
+def test_a_replay_takes_the_place_of_what_it_repeats(context: Mock, lake: Lake) -> None:
+    storms = [report(30.0, 10.0), report(None, 0.5, "2013-01-01T11:00Z")]
+    severe(context=context, batch=Batch.of(storms, id="b1"), lake=lake)
+    severe(context=context, batch=Batch(id="b2", attempt=1, replaces=("b1",), items=tuple(storms)), lake=lake)
+    (file,) = lake.list("weather/severe")
+    assert file.path == "weather/severe/b2.parquet"
+
+
+def test_a_replay_of_what_is_gone_removes_it(context: Mock, lake: Lake) -> None:
+    severe(context=context, batch=Batch.of([report(30.0, 10.0)], id="b1"), lake=lake)
+    severe(context=context, batch=Batch(id="b2", attempt=1, replaces=("b1",), items=()), lake=lake)
+    (file,) = lake.list("weather/severe")
+    rows = lake.read(file.path)
+    assert rows is not None
+    assert rows.is_empty()

@@ -64,6 +64,7 @@ def sensor_asset(
     wait_for: Literal["any", "all"] = "any",
     max_hold: timedelta | float | None = None,
     add_partitions: bool = False,
+    appends: bool = False,
     **asset: Any,
 ) -> "Callable[[Callable[P, R]], SensorAssetDefinition[P, R]]":
     """Make an asset that materializes when its source shows something new.
@@ -83,6 +84,11 @@ def sensor_asset(
         max_hold: How long ``wait_for="all"`` waits, seconds or timedelta; then it goes on without the source that is
             late. For ever unless told.
         add_partitions: Add a dynamic partition when an item names one that does not exist, up to 1,000 in all.
+        appends: The asset adds each batch to what is there, as a file or rows named after the batch, and removes what
+            the batches in ``batch.replaces`` left, as `Lake.append` does. A launch by hand or a backfill then processes
+            its batches again, each in the place of the old one, instead of adding everything once more. Its batches
+            also keep versions that a newer one replaced, as long as the source can show them. One of which nothing is
+            left to add is empty, and still removes what it replaces.
         asset: Arguments of ``@dagster.asset``. ``backfill_policy`` is ``BackfillPolicy.single_run()`` unless told: then
             neighbouring partitions share a run.
 
@@ -106,6 +112,7 @@ def sensor_asset(
         max_in_flight=max_in_flight,
         join=_join(chosen, wait_for, max_hold),
         add_partitions=add_partitions,
+        appends=appends,
         prefix=_prefix(asset),
     )
 

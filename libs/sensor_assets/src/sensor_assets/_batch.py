@@ -17,8 +17,9 @@ class Batch:
             run is repeated. A run started by hand or by a backfill has its run id here.
         attempt: Counts from 1; 0 for a run started by hand or by a backfill.
         route: Where the condition sent the batch, or None.
-        replaces: Batches that kept failing and were halved on the way to this one. An attempt of theirs may have left
-            its file behind; an asset that names files after batches removes those, as `Lake.append` does.
+        replaces: Batches that this one takes the place of: those that kept failing and were halved on the way to it,
+            and those whose items it processes again in a replay. An asset that names files after batches removes
+            theirs, as `Lake.append` does.
         items: What arrived, in order of arrival; of each key only the newest version. A run started by hand gets
             everything that is recorded for its partitions.
         partitions: The partition keys of this run, empty for an asset without partitions.

@@ -59,8 +59,9 @@ class Batching:
 class Retry:
     """What happens to a batch whose run failed or vanished.
 
-    It is tried again later. A batch that keeps failing is halved, so that one bad item is found in about log2(n) runs
-    while its siblings go on; the single item that still fails is quarantined.
+    It is tried again later. A batch that keeps failing is halved; a half is halved again at its first failure, once
+    another batch succeeded (its sibling, say), so that one bad item stands alone after about log2(n) runs more while
+    all others go on. The single item that still fails is quarantined.
 
     Args:
         max_failures: Failures after which a batch is halved, and a single item quarantined, provided that another batch

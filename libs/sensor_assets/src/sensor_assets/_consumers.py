@@ -29,6 +29,7 @@ class Declaration:
     max_in_flight: int | None
     join: Join | None = None
     add_partitions: bool = False
+    appends: bool = False
     prefix: tuple[str, ...] = ()
 
     def source_key(self, source: Source) -> dg.AssetKey:

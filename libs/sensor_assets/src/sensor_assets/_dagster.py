@@ -17,6 +17,7 @@ T = TypeVar("T")
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 WILL_RETRY_TAG = "dagster/will_retry"
+BACKFILL_TAG = "dagster/backfill"
 
 
 def evaluated(definitions: dg.Definitions, sensor: str, instance: dg.DagsterInstance, cursor: str | None) -> Any:

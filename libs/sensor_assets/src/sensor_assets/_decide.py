@@ -24,7 +24,7 @@ def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable
     emitted = [batch for batch in state.open if batch.state == "emitted"]
     waiting = [batch for batch in state.open if batch.state == "waiting"]
     available = policy.partitions.available([key for batch in waiting for key in batch.partitions])
-    launchable = [batch for batch in waiting if _may_launch(batch, available, now)]
+    launchable = [batch for batch in waiting if _may_launch(policy, batch, available, now)]
     free = policy.max_in_flight - len(emitted)
     cut = Decision(positions={})
     if (state.pending or state.waiting) and free > len(launchable):
@@ -32,7 +32,7 @@ def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable
         if isinstance(sifted, Ask):
             return sifted
         cut, available = _cut(policy, state, sifted, now, new_id), sifted.available
-    candidates = [*launchable, *(batch for batch in cut.cut if _may_launch(batch, available, now))]
+    candidates = [*launchable, *(batch for batch in cut.cut if _may_launch(policy, batch, available, now))]
     emit = tuple(_launch(policy, candidates, emitted, free))
     return Decision(
         cut=cut.cut,
@@ -46,9 +46,12 @@ def decide(policy: Policy, state: ConsumerState, now: datetime, new_id: Callable
     )
 
 
-def _may_launch(batch: BatchRecord, available: frozenset[str], now: datetime) -> bool:
+def _may_launch(policy: Policy, batch: BatchRecord, available: frozenset[str], now: datetime) -> bool:
     due = batch.not_before is None or batch.not_before <= now
-    return batch.state == "waiting" and due and available.issuperset(batch.partitions)
+    # Of an outlet that is there no more Dagster knows nothing, and an unknown partition would fail its whole tick.
+    targets = (None,) if policy.router is None else policy.router.targets
+    known = batch.route in targets and available.issuperset(batch.partitions)
+    return batch.state == "waiting" and due and known
 
 
 def _launch(

@@ -12,6 +12,7 @@ from obstore.store import ObjectStore, from_url
 
 from sensor_assets._batch import Batch
 from sensor_assets._sources.object_places import open_store
+from sensor_assets.errors import SensorAssetsError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,16 +59,24 @@ class Lake(dg.ConfigurableResource[None]):
     def append(self, directory: str, batch: Batch, frame: "pl.DataFrame") -> str:
         """Add a batch's rows to a directory as a file named after the batch, and return its URL.
 
-        A repeated attempt writes the same file again; what batches that were halved may have left is removed.
+        A repeated attempt writes the same file again; files of batches that this one takes the place of are removed.
+
+        Raises:
+            SensorAssetsError: The run was launched by hand, has no batch and would add every row once more.
         """
-        for replaced in batch.replaces:
-            self.delete(f"{directory}/{replaced}.parquet")
+        if batch.attempt == 0:
+            raise SensorAssetsError(
+                f"Lake.append: a run launched by hand would add to {directory} what is there already; declare "
+                "@sensor_asset(..., appends=True), then such a launch processes the asset's batches again"
+            )
+        self.delete(*(f"{directory}/{replaced}.parquet" for replaced in batch.replaces))
         return self.write(f"{directory}/{batch.id}.parquet", frame)
 
-    def delete(self, path: str) -> None:
-        """Remove a file; one that is not there is no error."""
-        with suppress(FileNotFoundError):
-            obstore.delete(self._store, path)
+    def delete(self, *paths: str) -> None:
+        """Remove files; one that is not there is no error."""
+        for path in paths:
+            with suppress(FileNotFoundError):
+                obstore.delete(self._store, path)
 
     def list(self, prefix: str) -> list[LakeFile]:
         """Return the files below a path, in order of path."""

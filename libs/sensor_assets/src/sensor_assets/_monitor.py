@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 
 from sensor_assets._additions import additions
+from sensor_assets._claims import ATTEMPT_TAG, BATCH_TAG
 from sensor_assets._consumers import Consumer
 from sensor_assets._cursor import Cursor
 from sensor_assets._dagster import RANGE_END_TAG, RANGE_START_TAG
 from sensor_assets._due import breaker, tick_seconds
 from sensor_assets._evaluate import Answer, Health, evaluate
-from sensor_assets._processing import ATTEMPT_TAG, BATCH_TAG
 from sensor_assets._report import skip_reason
 from sensor_assets._runs import InstanceRuns, RunReport
 from sensor_assets._runtime import RESOURCE_KEY, Runtime
@@ -128,7 +128,9 @@ def respond(
         SourcesDownError: The tick is to fail and there is nothing else to say: a failed tick discards everything.
     """
     by_name = {consumer.name: consumer for consumer in consumers}
-    requests = [run_request(batch, by_name[batch.consumer]) for batch in answer.batches]
+    # An answer that is repeated after a deployment may name an outlet that is there no more; its batch vanished then.
+    launched = [batch for batch in answer.batches if batch.route in by_name[batch.consumer].outlets]
+    requests = [run_request(batch, by_name[batch.consumer]) for batch in launched]
     keys = {name: key for consumer in consumers for name, key in consumer.source_keys.items()}
     now = runtime.clock.now()
     events: list[Any] = [_check(keys[health.source.name], health, now) for health in answer.health]

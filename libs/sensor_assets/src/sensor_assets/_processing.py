@@ -9,7 +9,9 @@ from typing import Any
 import dagster as dg
 
 from sensor_assets._batch import Batch
+from sensor_assets._claims import batch_of, lanes_of, nothing_to_do, route_of
 from sensor_assets._consumers import Consumer, Declaration
+from sensor_assets._dagster import BACKFILL_TAG
 from sensor_assets._items import Item
 from sensor_assets._partitions import partitions_of
 from sensor_assets._reconcile import Settlement
@@ -17,16 +19,11 @@ from sensor_assets._runtime import Runtime
 from sensor_assets._state import BatchRecord
 from sensor_assets.errors import ItemChanged, ItemGone
 
-BATCH_TAG = "sensor_assets/batch"
-ATTEMPT_TAG = "sensor_assets/attempt"
-
 # A changed item's newer version is recorded by the next scan; a run waits for it this often before it gives up.
 CHANGED_RETRIES = 5
 
 # Items shown with a materialization.
 MOST_ROWS = 10
-
-RETRY_NUMBER_TAG = "dagster/retry_number"
 
 Call = Callable[[Batch], Any]
 
@@ -38,16 +35,27 @@ def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: De
     a slow older run can so never overwrite the result of a newer one.
     """
     consumer = runtime.consumers[declaration.consumer(context.asset_key)]
-    record = _record(context, runtime)
+    record = batch_of(context, runtime)
     partitions = tuple(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else ()
+    if declaration.appends and (record is None or record.origin == "rebuild"):
+        yield from _append_again(context, runtime, consumer, record, partitions)
+        return
     with runtime.ledger.exclusive(
-        context.asset_key.to_user_string(), _lanes(consumer, record, partitions)
+        context.asset_key.to_user_string(), lanes_of(consumer, record, partitions)
     ) as still_held:
-        record = _record(context, runtime)
-        if record is not None and (reason := _nothing_to_do(context, record)):
+        record = batch_of(context, runtime)
+        if record is not None and (reason := nothing_to_do(context, record)):
             context.log.info(reason)
             return
-        work = _Work(context=context, runtime=runtime, consumer=consumer, record=record, partitions=partitions)
+        work = _Work(
+            context=context,
+            runtime=runtime,
+            consumer=consumer,
+            record=record,
+            partitions=partitions,
+            appends=declaration.appends,
+            superseded=declaration.appends,
+        )
         batch, results = work.call(call)
         summary = _summary(batch, record)
         for result in results:
@@ -68,41 +76,26 @@ def process(context: dg.AssetExecutionContext, runtime: Runtime, declaration: De
             context.log.warning(f"quarantined {item.source}:{item.key} ({item.version}): {reason}")
 
 
-def _record(context: dg.AssetExecutionContext, runtime: Runtime) -> BatchRecord | None:
-    batch_id = context.run.tags.get(BATCH_TAG)
-    if batch_id is None:
-        return None
-    record = runtime.ledger.batch(batch_id)
-    if record is None:
-        raise dg.Failure(
-            f"the ledger holds no batch {batch_id}: it was restored from an older backup, or LEDGER_URL names another. "
-            "The items that the batch held arrive again by themselves.",
-            allow_retries=False,
-        )
-    return record
-
-
-def _nothing_to_do(context: dg.AssetExecutionContext, record: BatchRecord) -> str | None:
-    """Say why the run has nothing to do: its batch was settled by another run."""
-    if record.state == "split":
-        return f"batch {record.id} kept failing and was halved; its halves have runs of their own"
-    # A person who re-executes the run of a settled batch wants the work done once more; Dagster's own retry does not.
-    by_hand = context.run.parent_run_id is not None and RETRY_NUMBER_TAG not in context.run.tags
-    if record.state in ("done", "quarantined") and not by_hand:
-        return f"batch {record.id} is already {record.state}; this run has nothing to do"
-    return None
-
-
-def _lanes(consumer: Consumer, record: BatchRecord | None, partitions: Sequence[str]) -> Sequence[str]:
-    """Return what the run needs for itself: its partitions, or the asset, or where batches are independent the batch.
-
-    The halves of a batch share the lane of the whole, so that a late run of the whole is over before they begin.
-    """
-    if partitions:
-        return partitions
-    if consumer.max_in_flight is not None and record is not None:
-        return (record.replaces[0] if record.replaces else record.id,)
-    return ("",)
+def _append_again(
+    context: dg.AssetExecutionContext,
+    runtime: Runtime,
+    consumer: Consumer,
+    record: BatchRecord | None,
+    partitions: Sequence[str],
+) -> Iterator[Any]:
+    """Ask for the batches of an asset that adds to what is there, instead of adding everything once more."""
+    ledger, now = runtime.ledger, runtime.clock.now()
+    route = route_of(context, consumer)
+    batches = ledger.replay(consumer.name, route=route, partitions=partitions, new_id=runtime.new_id, now=now)
+    context.log.info(
+        "the asset adds each batch to what is there, so this run writes nothing: the monitor launches "
+        f"{batches} batches that process everything again, each in the place of what it replaces"
+    )
+    if record is not None:
+        ledger.finish(consumer.name, record.id, context.run.run_id, rejected=[], gone=[], now=now)
+    # A backfill takes a partition for failed of which no run says that it is there.
+    if partitions and BACKFILL_TAG in context.run.tags:
+        yield dg.MaterializeResult(metadata={"sensor_assets/replays": batches})
 
 
 @dataclass(kw_only=True)
@@ -114,13 +107,15 @@ class _Work:
     consumer: Consumer
     record: BatchRecord | None
     partitions: tuple[str, ...]
+    appends: bool
+    superseded: bool
     gone: list[Item] = field(default_factory=list[Item])
 
     def call(self, call: Call) -> tuple[Batch, list[Any]]:
         """Call the function, again without an item that turns out to be gone."""
         while True:
             batch = self._batch()
-            if not batch.items:
+            if not batch.items and self._may_skip():
                 self.context.log.info(self._why_empty())
                 return batch, []
             try:
@@ -129,20 +124,32 @@ class _Work:
                 self.context.log.warning(f"{error}; the run goes on without it")
                 self.gone.append(error.item)
             except ItemChanged as error:
-                self._wait_for_newer(error)
+                if self.superseded and self._newer_is_recorded(error.item):
+                    self.context.log.info(f"{error}; the run goes on without versions that newer ones replaced")
+                    self.superseded = False
+                else:
+                    self._wait_for_newer(error)
+
+    def _may_skip(self) -> bool:
+        """Tell whether nothing is to be done for a batch without items: then there is nothing to remove either."""
+        return not (self.appends and self.record is not None and self.record.replaces)
+
+    def _newer_is_recorded(self, item: Item) -> bool:
+        ledger = self.runtime.ledger
+        source = ledger.sources([item.source])[item.source]
+        return ledger.known(source.id, [item.key]).get(item.key) != item.version
 
     def _why_empty(self) -> str:
         """Say why there is nothing to do; nothing is materialized then."""
-        if self.record is not None:
+        if self.record is not None and self.record.origin != "rebuild":
             return "newer versions of everything in the batch have arrived; their batches follow"
         return f"the ledger holds nothing for {', '.join(self.partitions) or 'this asset'}"
 
     def _batch(self) -> Batch:
         record, ledger = self.record, self.runtime.ledger
         names = [source.name for source in self.consumer.sources]
-        if record is not None:
-            kept = [source.name for source in self.consumer.sources if source.keeps_versions]
-            items = self._present(ledger.batch_items(record, all_versions=kept))
+        if record is not None and record.origin != "rebuild":
+            items = self._present(ledger.batch_items(record, all_versions=self._whose_versions_stay()))
         elif self.partitions:
             items = [item for partition in self.partitions for item in self._current(partition)]
         else:
@@ -150,7 +157,7 @@ class _Work:
         return Batch(
             id=record.id if record else self.context.run.run_id,
             attempt=record.attempt if record else 0,
-            route=record.route if record else self._route,
+            route=record.route if record else route_of(self.context, self.consumer),
             replaces=record.replaces if record else (),
             items=tuple(items),
             partitions=self.partitions,
@@ -158,11 +165,9 @@ class _Work:
             load_rows=self.runtime.rows if any(self.runtime.clients[name].tabular for name in names) else None,
         )
 
-    @property
-    def _route(self) -> str | None:
-        """The route of this asset: what a router sent elsewhere is not its business, whoever launched the run."""
-        outlets = self.consumer.outlets
-        return next(route for route, outlet in outlets.items() if outlet.asset == self.context.asset_key)
+    def _whose_versions_stay(self) -> list[str]:
+        """Return the sources of which the batch is to have versions that newer ones replaced."""
+        return [source.name for source in self.consumer.sources if self.superseded or source.keeps_versions]
 
     def _current(self, partition: str | None) -> list[Item]:
         ledger, consumer = self.runtime.ledger, self.consumer
@@ -174,7 +179,7 @@ class _Work:
                 consumer.name,
                 [state.id for state in ledger.sources([source.name for source in consumer.sources]).values()],
                 window=None if partition is None else placed.window(partition),
-                route=self._route,
+                route=route_of(self.context, consumer),
                 batch_id=self.record.id if self.record else None,
             )
         )
@@ -215,7 +220,7 @@ def _summary(batch: Batch, record: BatchRecord | None) -> dict[str, Any]:
         "sensor_assets/batch": batch.id,
         "sensor_assets/attempt": batch.attempt,
         "sensor_assets/items": len(batch.items),
-        "sensor_assets/superseded": (record.items - len(batch.items)) if record else 0,
+        "sensor_assets/superseded": max(record.items - len(batch.items), 0) if record else 0,
         "sensor_assets/rejected": len(batch.rejections),
         "sensor_assets/bytes": sum(item.size for item in batch.items),
         "sensor_assets/first items": _table([(item, {"bytes": item.size}) for item in batch.items]),

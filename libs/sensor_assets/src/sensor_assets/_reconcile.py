@@ -33,7 +33,9 @@ def settle(
     """Return what becomes of a launched batch, or None while its run is active.
 
     A run that vanished (purged, lost with a restored database, never created) says nothing about its items, so it does
-    not count as a failure. `sink_works` tells that another batch of the consumer succeeded since this one first failed.
+    not count as a failure. `sink_works` tells that another batch of the consumer succeeded since this one first failed,
+    or since it was cut off from a batch that kept failing. Such a half need not fail as often as the whole had to: once
+    another batch succeeded, its sibling for one, its first failure halves it again.
     """
     if outcome == "active":
         return None
@@ -42,9 +44,10 @@ def settle(
     if outcome == "vanished":
         return Settlement(batch=replace(batch, state="waiting", not_before=None), error="its run vanished")
     failures = batch.failures + 1
-    failed = replace(batch, failures=failures, first_failed_at=batch.first_failed_at or now)
-    if failures >= retry.max_failures and batch.items > 1:
-        return Settlement(batch=replace(failed, state="split"), children=halves(batch, new_id), error=error)
+    failed = replace(batch, failures=failures, first_failed_at=now if failures == 1 else batch.first_failed_at or now)
+    if batch.items > 1 and (failures >= retry.max_failures or (batch.halved and sink_works)):
+        children = tuple(replace(half, first_failed_at=now) for half in halves(batch, new_id))
+        return Settlement(batch=replace(failed, state="split"), children=children, error=error)
     if failures >= retry.max_failures and (sink_works or failures >= retry.give_up):
         return Settlement(batch=replace(failed, state="quarantined"), error=error)
     later = now + timedelta(seconds=retry.delay(failures))
@@ -67,6 +70,8 @@ def _child(batch: BatchRecord, numbered: list[tuple[int, int]], identity: str) -
     return BatchRecord(
         id=identity,
         consumer=batch.consumer,
+        origin=batch.origin,
+        halved=True,
         route=batch.route,
         partitions=batch.partitions,
         replaces=(*batch.replaces, batch.id),

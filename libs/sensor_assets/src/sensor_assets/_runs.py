@@ -1,18 +1,27 @@
 """What became of the runs of launched batches, asked of the Dagster instance."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import dagster as dg
 
+from sensor_assets._claims import BATCH_TAG
 from sensor_assets._dagster import WILL_RETRY_TAG
-from sensor_assets._processing import BATCH_TAG
 from sensor_assets._reconcile import RunOutcome
 
 RUN_KEY_TAG = "dagster/run_key"
 
 _ERROR_CHARACTERS = 2000
+
+# Longest that Dagster's retry of a failed run is waited for.
+RETRY_SECONDS = 600.0
+
+# Longest that a run may wait to be submitted: the daemon creates and submits it within one tick. When its database goes
+# away between the two, it logs that and takes the cursor, and the run stays NOT_STARTED: run monitoring does not look
+# at such a run, and the asset would be in progress for ever.
+SUBMIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -34,28 +43,45 @@ class Runs(Protocol):
 class InstanceRuns:
     """Runs of a Dagster instance: one query for all batches, one more for each that failed."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, *, now: Callable[[], float] = time.time) -> None:
         self._instance = instance
+        self._now = now
 
     def report(self, batches: Mapping[str, str]) -> Mapping[str, RunReport]:
         if not batches:
             return {}
-        found: dict[str, list[dg.DagsterRun]] = {batch: [] for batch in batches}
-        for run in self._instance.get_runs(filters=dg.RunsFilter(tags={BATCH_TAG: list(batches)})):
-            found[run.tags[BATCH_TAG]].append(run)
-        return {batch: self._judge(_of_attempt(runs, batches[batch])) for batch, runs in found.items()}
+        found: dict[str, list[dg.RunRecord]] = {batch: [] for batch in batches}
+        for record in self._instance.get_run_records(filters=dg.RunsFilter(tags={BATCH_TAG: list(batches)})):
+            found[record.dagster_run.tags[BATCH_TAG]].append(record)
+        return {batch: self._judge(_of_attempt(records, batches[batch])) for batch, records in found.items()}
 
-    def _judge(self, runs: Sequence[dg.DagsterRun]) -> RunReport:
+    def _judge(self, records: Sequence[dg.RunRecord]) -> RunReport:
         """Judge an attempt by all of its runs, newest first: the launched one and those that retried it."""
-        if not runs:
+        if not records:
             return RunReport("vanished")
-        if any(run.status == dg.DagsterRunStatus.SUCCESS for run in runs):
+        if any(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS for record in records):
             return RunReport("succeeded")
-        newest = runs[0]
-        # Dagster's own run retries are still to come where the tag says so; the daemon makes that run within seconds.
-        if not newest.is_finished or newest.tags.get(WILL_RETRY_TAG) == "true":
+        newest = records[0]
+        if self._was_never_submitted(newest):
+            self._instance.report_run_canceled(
+                newest.dagster_run, message="It was created and never submitted; its batch goes on with another run."
+            )
+            return RunReport("vanished")
+        if not newest.dagster_run.is_finished or self._will_be_retried(newest):
             return RunReport("active")
-        return RunReport("failed", self._error(newest))
+        return RunReport("failed", self._error(newest.dagster_run))
+
+    def _was_never_submitted(self, record: dg.RunRecord) -> bool:
+        created = record.dagster_run.status == dg.DagsterRunStatus.NOT_STARTED
+        return created and self._now() - record.create_timestamp.timestamp() > SUBMIT_SECONDS
+
+    def _will_be_retried(self, record: dg.RunRecord) -> bool:
+        """Tell whether Dagster's own retry of a run is still to come: its daemon makes that run within seconds.
+
+        When it has not for minutes it will not any more (it cannot load the location, run retries were switched off).
+        """
+        ended = record.end_time or record.update_timestamp.timestamp()
+        return record.dagster_run.tags.get(WILL_RETRY_TAG) == "true" and self._now() - ended < RETRY_SECONDS
 
     def _error(self, run: dg.DagsterRun) -> str:
         failures = self._instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
@@ -69,7 +95,8 @@ class InstanceRuns:
         return f"run {run.run_id} ended as {run.status.value}"
 
 
-def _of_attempt(runs: Sequence[dg.DagsterRun], run_key: str) -> list[dg.DagsterRun]:
+def _of_attempt(records: Sequence[dg.RunRecord], run_key: str) -> list[dg.RunRecord]:
     """Return the runs of one attempt and of whoever re-executed them, newest first."""
+    runs = [record.dagster_run for record in records]
     roots = {run.run_id for run in runs if run.tags.get(RUN_KEY_TAG) == run_key}
-    return [run for run in runs if run.run_id in roots or run.root_run_id in roots]
+    return [r for r in records if r.dagster_run.run_id in roots or r.dagster_run.root_run_id in roots]

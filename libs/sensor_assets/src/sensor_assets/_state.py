@@ -9,6 +9,7 @@ from sensor_assets._items import Item
 from sensor_assets._placing import Window
 
 BatchState = Literal["waiting", "emitted", "done", "split", "quarantined", "skipped"]
+BatchOrigin = Literal["arrivals", "replay", "release", "rebuild"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,16 +25,21 @@ class Arrival:
 class BatchRecord:
     """A batch as the ledger holds it.
 
-    `slices` maps a source id to the arrival numbers that the batch takes from that source's log. `replaces` are the
-    batches that were halved on the way to this one, the first of them first. `reason` says why a batch was skipped.
+    `slices` maps a source id to the arrival numbers that the batch takes from that source's log; a rebuild has none,
+    its run reads the newest version of everything. `replaces` are the batches whose effect this one takes the place of:
+    those that were halved on the way to it, or those whose items it processes again, which name it as `replaced_by`.
+    `halved` tells that the batch is half of one that kept failing. `reason` says why a batch was skipped.
     """
 
     id: str
     consumer: str
     state: BatchState = "waiting"
+    origin: BatchOrigin = "arrivals"
+    halved: bool = False
     route: str | None = None
     partitions: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
+    replaced_by: str | None = None
     slices: Mapping[int, tuple[int, ...]]
     bytes: int = 0
     attempt: int = 0

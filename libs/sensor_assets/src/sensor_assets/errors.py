@@ -44,3 +44,7 @@ class ItemChanged(ItemError):  # noqa: N818 - reads as what happened
 
 class ItemGone(ItemError):  # noqa: N818 - reads as what happened
     """The item was deleted from the source after it was recorded."""
+
+
+class UnknownNameError(SensorAssetsError):
+    """A command names something that the ledger does not hold; the message has the nearest names."""

@@ -216,6 +216,10 @@ class Source(ABC):
     def describe(self, settings: "Settings") -> dict[str, Any]:
         """Return metadata for the source's node in the UI; never a secret."""
 
+    def objection(self, key: str) -> str | None:  # noqa: ARG002 - a source that has none takes every key
+        """Return why a scan would not record a key, or would put it into quarantine; None when it would take it."""
+        return None
+
     def interval(self, settings: "Settings") -> float:
         """Return the seconds between two scans.
 
@@ -242,7 +246,7 @@ def place(item_key: str, template: KeyTemplate | None) -> tuple[str | None, dict
         return None, {}
     match = template.match(item_key)
     if match is None:
-        return None, {UNMATCHED: f"key '{item_key}' does not match '{template.text}'"}
+        return None, {UNMATCHED: mismatch(item_key, template)}
     return match.partition, {}
 
 
@@ -254,3 +258,8 @@ def place_all(
         return (), {}
     partitions, misfits = template.match_all(keys)
     return partitions, {number: place(keys[number], template)[1] for number in misfits}
+
+
+def mismatch(key: str, template: KeyTemplate) -> str:
+    """Say that a key does not fit."""
+    return f"key '{key}' does not match '{template.text}'"

@@ -9,7 +9,7 @@ import httpx
 
 from sensor_assets._batching import size_in_bytes
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import CommonOptions, Source
+from sensor_assets._sources.base import CommonOptions, Source, mismatch
 from sensor_assets._sources.fetch import Fetcher
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
@@ -88,6 +88,11 @@ class HttpSource(Source):
     @property
     def gives_partition(self) -> bool:
         return self.key is not None and self.key.has_partition
+
+    def objection(self, key: str) -> str | None:
+        if self.key is not None and self.key.match(key) is None:
+            return f"{mismatch(key, self.key)}, so it is put into quarantine"
+        return None
 
     def open(self, settings: Settings) -> "HttpClient":
         where = f"source '{self.name}'"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args
 
 from sensor_assets._batching import seconds
 from sensor_assets._settings import Settings
-from sensor_assets._sources.base import CommonOptions, Source
+from sensor_assets._sources.base import CommonOptions, Source, mismatch
 from sensor_assets._sources.object_events import ObjectEvents
-from sensor_assets._sources.object_plan import chosen, has_window
+from sensor_assets._sources.object_plan import chosen, has_window, ignored
 from sensor_assets._template import KeyTemplate
 from sensor_assets.errors import DefinitionError
 
@@ -94,6 +94,14 @@ class ObjectSource(Source):
     @property
     def required_resource_keys(self) -> frozenset[str]:
         return frozenset({self.events.resource} if self.events and self.events.resource else ())
+
+    def objection(self, key: str) -> str | None:
+        for glob in self.ignore:
+            if (ignores := ignored([glob])) is not None and ignores(key):
+                return f"key '{key}' is ignored, it matches '{glob}'"
+        if self.key is not None and self.key.match(key) is None:
+            return f"{mismatch(key, self.key)}, so it is put into quarantine"
+        return None
 
     def open(self, settings: Settings) -> "ObjectClient":
         from sensor_assets._sources.object_client import ObjectClient  # noqa: PLC0415 - it needs this module

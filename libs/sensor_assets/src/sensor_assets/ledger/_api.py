@@ -104,7 +104,7 @@ class Ledger(Protocol):
         ...
 
     def recorded(self, source_id: int, keys: Sequence[str]) -> set[tuple[str, str]]:
-        """Return every recorded (key, version) of some keys."""
+        """Return every recorded (key, version) of some keys, without those that are gone."""
         ...
 
     def live(self, source_id: int, after: str | None, limit: int) -> list[Item]:
@@ -177,9 +177,9 @@ class Ledger(Protocol):
         ...
 
     def batch_items(self, batch: BatchRecord, *, all_versions: Sequence[str] = ()) -> list[Item]:
-        """Return the batch's items in order of arrival, without those replaced by a newer arrival or quarantined.
+        """Return the batch's items in order of arrival, without those that are quarantined or gone.
 
-        Of the sources named in `all_versions` a newer arrival replaces nothing: every version can still be read.
+        Those that a newer arrival replaced are left out as well, except of the sources named in `all_versions`.
         """
         ...
 
@@ -198,6 +198,22 @@ class Ledger(Protocol):
 
         `window` narrows to partitions from (inclusive) to (exclusive), or to one partition with (name, None); `route`
         to what a router has sent there.
+        """
+        ...
+
+    def replay(
+        self,
+        consumer: str,
+        *,
+        route: str | None,
+        partitions: Sequence[str],
+        new_id: Callable[[], str],
+        now: datetime,
+    ) -> int:
+        """Let the monitor process again every done batch of a route and of any of the partitions, all without them.
+
+        Returns:
+            The number of new batches.
         """
         ...
 

@@ -41,6 +41,8 @@ def decide_all(
             continue
         if decision.held is not None:
             held[consumer.name] = decision.held
+        if decision.held != logs[0]["held"]:
+            connection.execute(_sql.NOTE_HELD, {"consumer": consumer_id, "held": decision.held})
         _write(connection, consumer.name, consumer_id, decision, now)
         for batch in (*mine, *decision.cut):
             if batch.id in decision.emit:
@@ -136,15 +138,23 @@ def insert(connection: Connection, batch: BatchRecord, now: datetime) -> None:
             "id": batch.id,
             "consumer": batch.consumer,
             "state": batch.state,
+            "origin": batch.origin,
+            "halved": batch.halved,
             "route": batch.route,
             "partitions": list(batch.partitions),
             "replaces": list(batch.replaces),
             "items": batch.items,
             "bytes": batch.bytes,
+            "first_failed_at": batch.first_failed_at,
             "reason": batch.reason,
             "now": now,
         },
     )
+    insert_slices(connection, batch)
+
+
+def insert_slices(connection: Connection, batch: BatchRecord) -> None:
+    """Store which arrivals a batch takes."""
     for source, arrivals in batch.slices.items():
         whole = arrivals[-1] - arrivals[0] + 1 == len(arrivals)
         connection.execute(

@@ -35,12 +35,12 @@ select partition, seen_at from look limit %(limit)s
 
 # A window without an end holds one text. The windows come one after the other until there are enough.
 PARKED = """
-select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, i.seen_at,
+select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, p.seen_at,
        s.name as source
 from (
-    select p.source_id, p.arrival
+    select p.source_id, p.arrival, p.seen_at
     from unnest(%(starts)s::text[], %(stops)s::text[]) as w (start, stop) cross join lateral (
-        select source_id, arrival from parked
+        select source_id, arrival, seen_at from parked
         where consumer_id = %(consumer)s and source_id = any(%(sources)s) and partition >= w.start collate "C"
           and partition < coalesce(w.stop, w.start || chr(1)) collate "C"
         order by partition, seen_at limit %(limit)s

@@ -31,6 +31,8 @@ from sensor_assets.ledger import (
 )
 from sensor_assets.ledger._api import Decide, Emission, Following, Rejection, Scan, ScanEnd, ScanSupersededError
 from sensor_assets.ledger._failures import FAILURES, NOT_MIGRATED, explain
+from sensor_assets.ledger._replay import replay
+from sensor_assets.ledger._selection import Selection
 from sensor_assets.ledger._storable import storable, stored_keys
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -312,6 +314,19 @@ class PostgresLedger:
             # Not prepared: a plan for any window would have to serve for no window as well, and read the whole log.
             rows = connection.execute(_sql.NEWEST_ITEMS, values, prepare=False, binary=True)
             return [_rows.item(row) for row in rows]
+
+    def replay(
+        self,
+        consumer: str,
+        *,
+        route: str | None,
+        partitions: Sequence[str],
+        new_id: Callable[[], str],
+        now: datetime,
+    ) -> int:
+        selections = [Selection(consumer=consumer, route=route, partition=key) for key in partitions or (None,)]
+        with self.transaction() as connection:
+            return sum(len(replay(connection, selection, new_id, now).batches) for selection in selections)
 
     @contextmanager
     def exclusive(self, consumer: str, partitions: Sequence[str]) -> Generator[Callable[[], None]]:

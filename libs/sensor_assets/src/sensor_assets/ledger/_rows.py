@@ -27,7 +27,10 @@ def _batch(rows: Sequence[DictRow]) -> BatchRecord:
         "id",
         "consumer",
         "state",
+        "origin",
+        "halved",
         "route",
+        "replaced_by",
         "bytes",
         "attempt",
         "failures",
@@ -36,7 +39,9 @@ def _batch(rows: Sequence[DictRow]) -> BatchRecord:
         "epoch",
     )
     slices = {
-        row["source_id"]: tuple(row["arrivals"] or range(row["first_arrival"], row["last_arrival"] + 1)) for row in rows
+        row["source_id"]: tuple(row["arrivals"] or range(row["first_arrival"], row["last_arrival"] + 1))
+        for row in rows
+        if row["source_id"] is not None
     }
     return BatchRecord(
         partitions=tuple(first["partitions"]),

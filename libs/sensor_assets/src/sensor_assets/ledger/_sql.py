@@ -137,6 +137,7 @@ where p.source_id = %(source)s and p.last = (
 RECORDED = """
 select distinct i.key, i.version from json_array_elements_text(%(keys)s::json) as asked (key)
 join item i on i.source_id = %(source)s and i.key = asked.key collate "C"
+where not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
 """
 
 END_SCANS = """
@@ -202,25 +203,25 @@ update monitor set epoch = %(epoch)s where name = %(monitor)s
 """
 
 OPEN_BATCHES = """
-select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.replaces::text[], b.bytes, b.attempt,
-       b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
+select b.id::text, c.name as consumer, b.state, b.origin, b.halved, b.route, b.partitions, b.replaces::text[],
+       b.replaced_by::text, b.bytes, b.attempt, b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
        l.source_id, l.first_arrival, l.last_arrival, l.arrivals
-from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
+from batch b join consumer c on c.id = b.consumer_id left join slice l on l.batch_id = b.id
 where b.state in ('waiting', 'emitted') and c.name = any(%(consumers)s)
 order by b.sequence, l.source_id
 """
 
 ONE_BATCH = """
-select b.id::text, c.name as consumer, b.state, b.route, b.partitions, b.replaces::text[], b.bytes, b.attempt,
-       b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
+select b.id::text, c.name as consumer, b.state, b.origin, b.halved, b.route, b.partitions, b.replaces::text[],
+       b.replaced_by::text, b.bytes, b.attempt, b.failures, b.not_before, b.first_failed_at, b.epoch, b.monitor,
        l.source_id, l.first_arrival, l.last_arrival, l.arrivals
-from batch b join consumer c on c.id = b.consumer_id join slice l on l.batch_id = b.id
+from batch b join consumer c on c.id = b.consumer_id left join slice l on l.batch_id = b.id
 where b.id = %(batch)s order by l.source_id
 """
 
 # The lock is for consumers that move from one monitor to another: two monitors never cut one log at the same time.
 LOCK_POSITIONS = """
-select c.name as consumer, c.id as consumer_id, c.looked, p.source_id, p.arrival, p.released, s.name as source,
+select c.name as consumer, c.id as consumer_id, c.looked, c.held, p.source_id, p.arrival, p.released, s.name as source,
        s.arrivals > p.arrival as behind, s.arrivals as last,
        p.start_from, p.history, p.arrival is null and s.listed_at is not null as begins,
        exists (select 1 from parked k where k.consumer_id = p.consumer_id) as parked
@@ -240,9 +241,10 @@ order by i.arrival limit %(limit)s
 
 INSERT_BATCH = """
 insert into batch
-    (id, consumer_id, state, route, partitions, replaces, items, bytes, created_at, reason, finished_at)
-select %(id)s, c.id, %(state)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s, %(bytes)s, %(now)s,
-       %(reason)s, case when %(state)s = 'skipped' then %(now)s end
+    (id, consumer_id, state, origin, halved, route, partitions, replaces, items, bytes, first_failed_at, created_at,
+     reason, finished_at)
+select %(id)s, c.id, %(state)s, %(origin)s, %(halved)s, %(route)s, %(partitions)s, %(replaces)s::uuid[], %(items)s,
+       %(bytes)s, %(first_failed_at)s, %(now)s, %(reason)s, case when %(state)s = 'skipped' then %(now)s end
 from consumer c where c.name = %(consumer)s
 """
 
@@ -256,6 +258,8 @@ EMIT_BATCH = """
 update batch set state = 'emitted', attempt = %(attempt)s, epoch = %(epoch)s, monitor = %(monitor)s, not_before = null
 where id = %(id)s
 """
+
+NOTE_HELD = "update consumer set held = %(held)s where id = %(consumer)s"
 
 ADVANCE = f"""
 update consumer_position p set arrival = %(arrival)s,
@@ -298,7 +302,8 @@ not exists (select 1 from quarantine q join consumer c on c.id = q.consumer_id
 """
 
 # The pieces put together below are constants of this module, no values. "offset 0" keeps the planner from joining the
-# slice with the whole log: it guesses that a range takes a ninth of it.
+# slice with the whole log: it guesses that a range takes a ninth of it. What a run did not find any more is left out:
+# should it be there again, it arrives anew.
 BATCH_ITEMS = f"""
 select i.source_id, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, s.name as source
 from slice l cross join lateral (
@@ -306,6 +311,7 @@ from slice l cross join lateral (
       and (l.arrivals is null or i.arrival = any(l.arrivals)) offset 0) i
 join source s on s.id = i.source_id
 where l.batch_id = %(batch)s
+  and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
   and (s.name = any(%(all_versions)s::text[]) or not exists (
       select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival))
   and {_NOT_QUARANTINED}
@@ -331,7 +337,7 @@ where i.source_id = any(%(sources)s)
   and not exists (select 1 from gone g where g.source_id = i.source_id and g.arrival = i.arrival)
   and not exists (
       select 1 from slice l join batch b on b.id = l.batch_id join consumer c on c.id = b.consumer_id
-      where c.name = %(consumer)s and b.state in ('waiting', 'emitted') and (b.failures > 0 or b.replaces <> '{{}}')
+      where c.name = %(consumer)s and b.state in ('waiting', 'emitted') and (b.failures > 0 or b.halved)
         and b.id is distinct from %(batch)s::uuid and l.source_id = i.source_id
         and i.arrival between l.first_arrival and l.last_arrival
         and (l.arrivals is null or i.arrival = any(l.arrivals)))

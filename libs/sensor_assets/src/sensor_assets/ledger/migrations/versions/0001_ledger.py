@@ -53,10 +53,12 @@ create index item_partition on item (source_id, partition) with (fillfactor = 10
 create table consumer (
     id integer generated always as identity primary key,
     name text not null unique,
-    looked text collate "C"
+    looked text collate "C",
+    held text
 );
 comment on column consumer.looked is
     'The last partition that a decision looked at, when more wait than it looks at; the next one goes on after it';
+comment on column consumer.held is 'Why the consumer held what waits when it decided last, or null';
 
 create table consumer_position (
     consumer_id integer not null references consumer,
@@ -87,7 +89,9 @@ create table parked (
 );
 create index parked_partition on parked (consumer_id, partition, seen_at);
 comment on table parked is
-    'Arrivals that a consumer''s position has passed and that wait: for a partition, for another source, for a route';
+    'Arrivals that a consumer''s position has passed and that wait: for a partition, for another source, for a route; or
+    that a person let out of quarantine, to be decided on anew';
+comment on column parked.seen_at is 'Since when it waits: since it was first seen, or was let out of quarantine';
 comment on column parked.partition is 'As in item; empty for an item without one';
 
 create table monitor (
@@ -100,9 +104,12 @@ create table batch (
     sequence bigint generated always as identity,
     consumer_id integer not null references consumer,
     state text not null check (state in ('waiting', 'emitted', 'done', 'split', 'quarantined', 'skipped')),
+    origin text not null default 'arrivals' check (origin in ('arrivals', 'replay', 'release', 'rebuild')),
+    halved boolean not null default false,
     route text,
     partitions text[] not null,
     replaces uuid[] not null default '{}',
+    replaced_by uuid,
     items integer not null,
     rejected integer not null default 0,
     bytes bigint not null,
@@ -122,7 +129,12 @@ create index batch_open on batch (consumer_id, sequence) where state in ('waitin
 create index batch_finished on batch (consumer_id, finished_at) where state = 'done';
 
 comment on column batch.reason is 'Why the batch was skipped';
-comment on column batch.replaces is 'The batches that were halved on the way to this one, the first of them first';
+comment on column batch.origin is 'Why the batch was cut; halves have that of the whole';
+comment on column batch.halved is 'Half of a batch that kept failing';
+comment on column batch.replaces is
+    'The batches whose effect this one takes the place of: halved on the way to it, or processed again by it';
+comment on column batch.replaced_by is
+    'The batch that processes this one''s items again; of the batches that hold an arrival one at most has none';
 
 create table slice (
     batch_id uuid not null references batch on delete cascade,
@@ -182,8 +194,20 @@ create table quarantine (
 
 STATUS = """
 create view source_status as
-with open_slices as (
-    select b.consumer_id, l.source_id, b.state, l.first_arrival, l.last_arrival, l.arrivals, l.items
+-- What a newer version replaced is not counted, as nobody has to look after it; nor is what waits all the same.
+with aside as (
+    select q.consumer_id, q.source_id, q.arrival
+    from quarantine q join consumer_position p on (p.consumer_id, p.source_id) = (q.consumer_id, q.source_id)
+    join item i on (i.source_id, i.arrival) = (q.source_id, q.arrival)
+    where q.released_at is null and q.arrival <= p.arrival
+      and not exists (
+          select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+      and not exists (
+          select 1 from parked k where k.consumer_id = q.consumer_id and k.source_id = q.source_id
+                                   and k.arrival = q.arrival)
+), open_slices as (
+    select b.consumer_id, l.source_id, b.state, b.origin, b.created_at, l.first_arrival, l.last_arrival, l.arrivals,
+           l.items
     from batch b join slice l on l.batch_id = b.id where b.state in ('waiting', 'emitted')
 ), in_batches as (
     select o.consumer_id, o.source_id,
@@ -191,18 +215,18 @@ with open_slices as (
            coalesce(sum(o.items) filter (where o.state = 'emitted'), 0) as in_flight,
            -- An arrival that is set aside and in an open batch as well counts as what the batch is.
            coalesce(sum((
-               select count(*) from quarantine q
-               where q.source_id = o.source_id and q.consumer_id = o.consumer_id and q.released_at is null
+               select count(*) from aside q
+               where q.source_id = o.source_id and q.consumer_id = o.consumer_id
                  and q.arrival between o.first_arrival and o.last_arrival
                  -- Not "any": that would unpack the array for each row.
                  and (o.arrivals is null or q.arrival in (select unnest(o.arrivals))))), 0) as quarantined,
-           min((select i.seen_at from item i
-                where i.source_id = o.source_id and i.arrival = o.first_arrival)) as oldest
+           -- What is done again waits since that was asked for.
+           min(case when o.origin = 'arrivals' then (
+                   select i.seen_at from item i where i.source_id = o.source_id and i.arrival = o.first_arrival)
+               else o.created_at end) as oldest
     from open_slices o group by o.consumer_id, o.source_id
 ), set_aside as (
-    select q.consumer_id, q.source_id, count(*) as quarantined
-    from quarantine q join consumer_position p on (p.consumer_id, p.source_id) = (q.consumer_id, q.source_id)
-    where q.released_at is null and q.arrival <= p.arrival group by q.consumer_id, q.source_id
+    select consumer_id, source_id, count(*) as quarantined from aside group by consumer_id, source_id
 ), waiting as (
     select consumer_id, source_id, count(*) as items, min(seen_at) as oldest from parked group by consumer_id, source_id
 ), counted as (

@@ -1,0 +1,1 @@
+"""Code locations that benchmarks serve, each in a process of its own."""
