@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     with postgres() as database, server(options) as environment:
-        bench = Bench(database, environment, options)
-        result = bench.run()
-    print(told(result))
+        result = Bench(database, environment, options).run()
+        # Before the files of a million objects are deleted, which takes minutes.
+        print(told(result), flush=True)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0 if result["within_bars"] else 1
