@@ -85,7 +85,6 @@ VALUES: dict[str, Any] = {
     "keys": json.dumps(["2013-02-11/004001.csv", "no such key"]),
     "first": "2013-02-11/004001.csv",
     "last": "2013-02-11/004100.csv",
-    "all_versions": [],
     "consumer": "consumer",
     "consumers": ["consumer", "router"],
     "start": "2013-02-11",
