@@ -1,7 +1,5 @@
 """What listing a bucket costs a process that has nothing else to do; started by `bench.object_listing`.
 
-    python -m bench.object_client TASK BUCKET POSTGRES_URL SCHEMA
-
 Follows the bucket with a sensor asset, evaluated as a code server evaluates it, with the ledger in Postgres; or lists
 it as a plain sensor does. Prints what that took as JSON. Time is processor time of this process; memory is the peak
 while it worked, above what the process had before.
@@ -151,7 +149,7 @@ def paginator(bucket: str, _: PostgresLedger) -> dict[str, Any]:
 def get_objects(bucket: str, _: PostgresLedger) -> dict[str, Any]:
     """List as dagster-aws recommends it for sensors."""
     import boto3  # noqa: PLC0415 - not in the processes that follow
-    from dagster_aws.s3.sensor import get_objects as listed  # noqa: PLC0415 - not installed everywhere
+    from dagster_aws.s3.sensor import get_objects as listed  # noqa: PLC0415
 
     client: Any = boto3.client("s3")  # pyright: ignore[reportUnknownMemberType]
     found: list[Any] = []
@@ -173,13 +171,9 @@ TASKS: dict[str, Callable[[str, PostgresLedger], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Do what is asked, and print what it took."""
+    """Do what is asked for, and print what it took; the arguments are task, bucket, URL of Postgres and schema."""
     task, bucket, url, schema = sys.argv[1:]
     name, _, way = task.partition(" through ")
     if way == "obstore":
         through_obstore()
     print(json.dumps(TASKS[name](bucket, PostgresLedger(url, schema))))
-
-
-if __name__ == "__main__":
-    main()
