@@ -222,4 +222,6 @@ def test_a_version_whose_key_fitted_no_template_is_processed_when_the_template_c
         assert after.work_off() == 0, "the listing has not changed"
         assert len(release(Operations(ledger, now=datetime.now(UTC)), Selection()).looked_at) == 2
         after.work_off()
-    assert seen == [b"1", b"2"]
+        assert seen == [b"1", b"2"]
+        assert after.status()["loaded"]["quarantined"] == 0
+        assert not release(Operations(ledger, now=datetime.now(UTC)), Selection()).looked_at

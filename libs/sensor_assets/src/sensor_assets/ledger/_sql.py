@@ -101,7 +101,7 @@ APPEND_TYPES = ("int4", "int8", "int8", "timestamptz", "timestamptz", "text", "b
 # Keys of a listing are kept as bytes: they sort as stores sort, and may hold what no text in Postgres can.
 FORGET_PAGES = """
 delete from listing_page
-where source_id = %(source)s and (%(after)s::bytea is null or last > %(after)s::bytea)
+where source_id = %(source)s and last >= %(start)s::bytea
   and (%(until)s::bytea is null or last <= %(until)s::bytea)
 """
 
@@ -110,14 +110,18 @@ insert into listing_page (source_id, last, keys, digest)
 select %(source)s, * from unnest(%(lasts)s::bytea[], %(keys)s::int[], %(digests)s::bytea[])
 """
 
-PAGES_AFTER = """
+PAGES_FROM = """
 select last, keys, digest from listing_page
-where source_id = %(source)s and (%(key)s::bytea is null or last > %(key)s::bytea) order by last limit %(limit)s
+where source_id = %(source)s and last >= %(start)s::bytea order by last limit %(limit)s
 """
 
 PAGES_BEFORE = """
 select last, keys, digest from listing_page
-where source_id = %(source)s and (%(key)s::bytea is null or last < %(key)s::bytea) order by last desc limit %(limit)s
+where source_id = %(source)s and last < %(key)s::bytea order by last desc limit %(limit)s
+"""
+
+LAST_PAGES = """
+select last, keys, digest from listing_page where source_id = %(source)s order by last desc limit %(limit)s
 """
 
 DOUBTFUL_PAGES = """

@@ -107,8 +107,9 @@ left join lateral (
       and l.source_id = q.source_id and int8range(l.first_arrival, l.last_arrival, '[]') @> q.arrival
       and (l.arrivals is null or q.arrival = any(l.arrivals)) limit 1) h on true
 where q.released_at is null and (%(consumer)s::text is null or c.name = %(consumer)s) and {SELECTED_ITEM}
-  and (coalesce(p.all_versions, false) or not exists (
-      select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival))
+  and not exists (
+      select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival
+                             and (n.version = i.version or not coalesce(p.all_versions, false)))
 """  # noqa: S608
 
 LIST_QUARANTINED = QUARANTINED + " order by s.name, c.name, q.arrival limit %(limit)s"

@@ -202,8 +202,10 @@ with aside as (
     from quarantine q join consumer_position p on (p.consumer_id, p.source_id) = (q.consumer_id, q.source_id)
     join item i on (i.source_id, i.arrival) = (q.source_id, q.arrival)
     where q.released_at is null and q.arrival <= p.arrival
-      and (p.all_versions or not exists (
-          select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival))
+      -- Where all versions count, one is replaced when it arrives once more, with the place that it has by then.
+      and not exists (
+          select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival
+                                 and (n.version = i.version or not p.all_versions))
       and not exists (
           select 1 from parked k where k.consumer_id = q.consumer_id and k.source_id = q.source_id
                                    and k.arrival = q.arrival)
