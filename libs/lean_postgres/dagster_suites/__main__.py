@@ -1,9 +1,10 @@
 """Run Dagster's own tests on the lean storage: those of the three storages, and the crash matrix of the daemon.
 
-    python -m libs.lean_postgres.dagster_suites              # all, half an hour
+    python -m libs.lean_postgres.dagster_suites              # all
     python -m libs.lean_postgres.dagster_suites -k TestRuns  # further arguments are for pytest
 
-The tests come from the source distribution of the installed version, since Dagster does not install them.
+The tests come from the source distribution of the installed version, since Dagster does not install them. It is fetched
+by pip, which uv brings.
 """
 
 import os
@@ -18,6 +19,9 @@ HERE = Path(__file__).parent
 CRASHES = (
     "dagster_tests/daemon_sensor_tests/test_sensor_failure_recovery.py",
     "dagster_tests/scheduler_tests/test_scheduler_failure_recovery.py",
+    "dagster_tests/daemon_tests/test_backfill_failure_recovery.py",
+    "dagster_tests/declarative_automation_tests/daemon_tests/test_failure_recovery.py",
+    "dagster_tests/declarative_automation_tests/daemon_tests/test_asset_daemon_failure_recovery.py",
 )
 
 # What the tests import of a package that Dagster does not publish.
@@ -57,11 +61,12 @@ def fetch(directory: Path) -> None:
     """Unpack the tests of the installed version of Dagster."""
     requirement = f"dagster=={version('dagster')}"
     options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(directory)]
-    subprocess.run(["uvx", "pip", "download", *options, requirement], check=True)
+    uv = os.environ.get("UV", "uv")
+    subprocess.run([uv, "tool", "run", "pip", "download", *options, requirement], check=True)
     (source,) = directory.glob("dagster-*.tar.gz")
     with tarfile.open(source) as archive:
         for member in archive.getmembers():
-            top, _, member.name = member.name.partition("/")
+            _top, _, member.name = member.name.partition("/")
             if member.name.startswith("dagster_tests/"):
                 archive.extract(member, directory, filter="data")
 

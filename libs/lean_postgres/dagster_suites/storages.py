@@ -41,18 +41,24 @@ class OnLean:
 
 
 class TestRuns(OnLean, TestRunStorage):
+    """Dagster's suite of the run storage."""
+
     @pytest.fixture(name="storage")
     def run_storage(self, instance: dg.DagsterInstance) -> Any:
         return instance.run_storage
 
 
 class TestCursors(OnLean, TestDaemonCursorStorage):
+    """Dagster's suite of the daemons' cursors, which the run storage keeps."""
+
     @pytest.fixture(name="storage")
     def cursor_storage(self, instance: dg.DagsterInstance) -> Any:
         return instance.run_storage
 
 
 class TestEvents(OnLean, TestEventLogStorage):
+    """Dagster's suite of the event log storage."""
+
     @pytest.fixture(name="storage")
     def event_log_storage(self, instance: dg.DagsterInstance) -> Any:
         return instance.event_log_storage

@@ -46,10 +46,10 @@ def new_database(postgres: Postgres, template: str, numbers: Iterator[int]) -> I
     """Return a function that makes a database, in a time zone far from UTC, and returns its URL."""
     made: list[str] = []
 
-    def make(*, empty: bool = False) -> str:
+    def make(*, empty: bool = False, timezone: str = "America/New_York") -> str:
         made.append(f"test_{next(numbers)}")
         execute(postgres.url(), f"create database {made[-1]} template {'template0' if empty else template}")
-        execute(postgres.url(), f"alter database {made[-1]} set timezone to 'America/New_York'")
+        execute(postgres.url(), f"alter database {made[-1]} set timezone to '{timezone}'")
         return postgres.url(made[-1])
 
     yield make

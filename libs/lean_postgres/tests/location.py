@@ -1,4 +1,4 @@
-"""The code location of the daemon tests: a sensor that asks for one run for each line of a file."""
+"""The code location of the daemon tests: a sensor that asks for one run for each line of a file, and a schedule."""
 
 import os
 from pathlib import Path
@@ -28,4 +28,7 @@ def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReas
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=line) for line in lines[done:]], cursor=str(len(lines)))
 
 
-defs = dg.Definitions(assets=[table], jobs=[job], sensors=[follow])
+hourly = dg.ScheduleDefinition(
+    name="hourly", job=job, cron_schedule="0 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)
+defs = dg.Definitions(assets=[table], jobs=[job], sensors=[follow], schedules=[hourly])

@@ -1,13 +1,14 @@
 """The processes of an instance: a code server, a daemon that is to be killed, a webserver.
 
-- `execute_sensor_iteration`: the body of the daemon's loop, which sleeps at least 5 s between two rounds; its crash
-  flags are the ones with which Dagster tests itself.
+- `execute_sensor_iteration`, `launch_scheduled_runs`: the bodies of the daemon's loops, which sleep between two rounds;
+  their crash flags are the ones with which Dagster tests itself.
 - `create_test_daemon_workspace_context`, `GrpcServerTarget`: what `dagster-daemon run -w workspace.yaml` builds around
-  it.
+  them.
 
-Run as a program it is a daemon that kills itself: ``python processes.py SOCKET CRASH_POINT``.
+Run as a program it is a daemon that kills itself: ``python processes.py SOCKET LOOP MOMENT CRASH_POINT``.
 """
 
+import datetime
 import logging
 import os
 import signal
@@ -20,32 +21,41 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._scheduler.scheduler import launch_scheduled_runs
 
 HERE = Path(__file__).parent
 LOCATION = "tested"
-SENSOR = "follow"
+SENSOR, SCHEDULE = "follow", "hourly"
 
 AT_ONCE = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator", "config": {}}
 """The configuration of an instance that launches a run when it is asked for, without a queue."""
 
 # In the order in which one tick passes them.
-CRASH_POINTS = ("TICK_CREATED", "TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED")
+CRASH_POINTS = {
+    SENSOR: ("TICK_CREATED", "TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED"),
+    SCHEDULE: ("TICK_CREATED", "TICK_HELD", "RUN_CREATED", "RUN_LAUNCHED", "RUN_ADDED", "TICK_SUCCESS"),
+}
 
 
 class Daemon:
-    """A sensor daemon that does one round when it is told."""
+    """The loops of a daemon, which go round once when they are told, at a moment that they are told."""
 
     def __init__(self, workspace: IWorkspaceProcessContext[Any]) -> None:
         self._workspace = workspace
 
-    def round(self, crash_point: str = "") -> None:
-        """Evaluate every sensor that is due, launch what it asks for; die by SIGKILL at the crash point."""
-        flags = {SENSOR: {crash_point: signal.SIGKILL}} if crash_point else None
-        list(execute_sensor_iteration(self._workspace, logging.getLogger("daemon"), None, None, None, flags))
+    def round(self, loop: str, now: datetime.datetime, crash_point: str = "") -> None:
+        """Evaluate what is due, launch the runs that it asks for; die by SIGKILL at the crash point."""
+        flags = {loop: {crash_point: signal.SIGKILL}} if crash_point else None
+        log = logging.getLogger("daemon")
+        with freeze_time(now):
+            if loop == SENSOR:
+                list(execute_sensor_iteration(self._workspace, log, None, None, None, flags))
+            else:
+                list(launch_scheduled_runs(self._workspace, log, now, {}, debug_crash_flags=flags))
 
 
 @contextmanager
@@ -56,10 +66,10 @@ def running_daemon(instance: dg.DagsterInstance, socket: Path) -> Generator[Daem
         yield Daemon(workspace)
 
 
-def killed_daemon(home: Path, socket: Path, crash_point: str) -> int:
-    """Run a daemon in a process of its own until it kills itself; returns its exit code."""
+def killed_daemon(home: Path, socket: Path, loop: str, now: datetime.datetime, crash_point: str) -> int:
+    """Run a daemon in a process of its own that kills itself; returns its exit code."""
     environment = {**os.environ, "DAGSTER_HOME": str(home)}
-    program = [sys.executable, __file__, str(socket), crash_point]
+    program = [sys.executable, __file__, str(socket), loop, now.isoformat(), crash_point]
     return subprocess.run(program, check=False, capture_output=True, timeout=60, env=environment).returncode
 
 
@@ -101,11 +111,9 @@ def until_written(log: Path, words: str, seconds: float = 60.0) -> None:
 
 
 def main() -> None:
-    socket, crash_point = sys.argv[1:]
+    socket, loop, moment, crash_point = sys.argv[1:]
     with dg.DagsterInstance.get() as instance, running_daemon(instance, Path(socket)) as daemon:
-        while True:
-            daemon.round(crash_point)
-            time.sleep(0.1)
+        daemon.round(loop, datetime.datetime.fromisoformat(moment), crash_point)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""The real daemon over both storages: what a tick costs, and what a crash leaves."""
+"""The real daemon over both storages: what a tick costs, and what a crash leaves.
 
+The daemon's clock is the test's: nothing waits for a sensor to be due.
+"""
+
+import datetime
+import inspect
+import re
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +14,27 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.scheduler.instigation import SensorInstigatorData, TickStatus
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
+from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
+from dagster._daemon import sensor as sensor_loop
+from dagster._scheduler import scheduler as schedule_loop
 from lean_postgres import close_pools
 from tenancy.local.postgres import Postgres
 
 from .conftest import NewDatabase
 from .instances import LEAN, STOCK, counted, execute, opened
-from .processes import AT_ONCE, CRASH_POINTS, Daemon, code_server, killed_daemon, running_daemon
+from .processes import AT_ONCE, CRASH_POINTS, SCHEDULE, SENSOR, Daemon, code_server, killed_daemon, running_daemon
 
 IN_THIS_PROCESS = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
 SETTINGS = {
     "run_launcher": {**IN_THIS_PROCESS, "config": {}},
     "run_coordinator": AT_ONCE,
 }
+BEGINNING = datetime.datetime(2013, 3, 1, 12, 30, tzinfo=datetime.UTC)
+SECOND, HOUR = datetime.timedelta(seconds=1), datetime.timedelta(hours=1)
+
+OF_AUTOMATION = {"AUTOMATION_EVALUATIONS_ADDED", "RUN_IDS_ADDED_TO_EVALUATIONS"}
+"""Crash points that only the evaluation of automation conditions passes: `dagster_suites` has them."""
 
 
 @dataclass
@@ -38,11 +51,27 @@ class World:
 
 @dataclass
 class Living:
-    """An instance and its daemon, which does a round when it is told."""
+    """An instance and its daemon, and what time it is for them."""
 
     home: Path
+    world: World
     instance: dg.DagsterInstance
     daemon: Daemon
+    now: datetime.datetime = BEGINNING
+
+    def look(self, loop: str, after: datetime.timedelta) -> None:
+        """Let some time go by and the daemon do a round."""
+        self.now += after
+        self.daemon.round(loop, self.now)
+
+    def crash(self, loop: str, after: datetime.timedelta, crash_point: str) -> None:
+        """Let some time go by and another daemon be killed in its round."""
+        self.now += after
+        assert killed_daemon(self.home, self.world.socket, loop, self.now, crash_point) == -signal.SIGKILL
+
+    def ticks(self, kind: InstigatorType) -> list[Any]:
+        (state,) = self.instance.all_instigator_state(instigator_type=kind)
+        return [*self.instance.get_ticks(state.instigator_origin_id, state.selector_id)]
 
 
 @pytest.fixture(scope="module")
@@ -57,37 +86,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             yield world
 
 
-def settle(daemon: Daemon, instance: dg.DagsterInstance, ticks: int) -> None:
-    """Let the daemon do rounds until the sensor has been evaluated that many times more."""
-    for _ in range(ticks):
-        before = len(of_sensor(instance))
-        deadline = time.monotonic() + 30
-        while len(of_sensor(instance)) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-            daemon.round()
-
-
-def of_sensor(instance: dg.DagsterInstance) -> list[Any]:
-    storage: Any = instance.schedule_storage
-    states = instance.all_instigator_state()
-    return [] if not states else storage.get_ticks(states[0].instigator_origin_id, states[0].selector_id)
-
-
 def cost_of_a_tick(kind: str, url: str, home: Path, world: World) -> tuple[float, float]:
     """Return statements and new connections of one round of the daemon in which one sensor finds nothing."""
-    ticks = 3
+    rounds = 3
     with opened(kind, url, home, **SETTINGS) as instance, running_daemon(instance, world.socket) as daemon:
-        settle(daemon, instance, 2)
-        statements = connections = 0
-        for _ in range(ticks):
-            time.sleep(1.1)
-            with counted() as counts:
-                daemon.round()
-            statements += len(counts.statements)
-            connections += counts.connections
-        assert len(of_sensor(instance)) == 2 + ticks
-    return statements / ticks, connections / ticks
+        living = Living(home, world, instance, daemon)
+        for _ in range(2):
+            living.look(SENSOR, 2 * SECOND)
+        with counted() as counts:
+            for _ in range(rounds):
+                living.look(SENSOR, 2 * SECOND)
+        assert [tick.status for tick in living.ticks(InstigatorType.SENSOR)] == [TickStatus.SKIPPED] * (2 + rounds)
+    return len(counts.statements) / rounds, counts.connections / rounds
 
 
 def test_a_tick_takes_seven_statements_and_no_new_connection_where_stock_takes_more_than_thirty(
@@ -111,27 +121,49 @@ def living(
         opened(LEAN, postgres.url("crashes"), home, **SETTINGS) as instance,
         running_daemon(instance, world.socket) as daemon,
     ):
-        yield Living(home, instance, daemon)
+        yield Living(home, world, instance, daemon)
     close_pools()
 
 
-@pytest.mark.parametrize("crash_point", CRASH_POINTS)
-def test_a_daemon_killed_at_any_point_of_a_tick_loses_no_run_and_doubles_none(
-    world: World, living: Living, crash_point: str
-) -> None:
-    instance, daemon = living.instance, living.daemon
-    settle(daemon, instance, 1)
-    before = len(world.lines.read_text().split())
-    world.write(f"{crash_point}-1", f"{crash_point}-2")
-    assert killed_daemon(living.home, world.socket, crash_point) == -signal.SIGKILL
-    settle(daemon, instance, 1)
-    world.write(f"{crash_point}-3")
-    settle(daemon, instance, 2)
+@pytest.mark.parametrize(("loop", "module"), [(SENSOR, sensor_loop), (SCHEDULE, schedule_loop)])
+def test_the_daemon_has_no_crash_point_that_is_not_tried(loop: str, module: Any) -> None:
+    found = re.findall(r'check_for_debug_crash\(\s*\w+,\s*"(\w+)"', inspect.getsource(module))
+    assert {*found} - OF_AUTOMATION == {*CRASH_POINTS[loop]}
 
-    runs = [run for run in instance.get_runs() if run.tags["dagster/run_key"].startswith(f"{crash_point}-")]
+
+@pytest.mark.parametrize("crash_point", CRASH_POINTS[SENSOR])
+def test_a_daemon_killed_at_any_point_of_a_sensor_s_tick_loses_no_run_and_doubles_none(
+    living: Living, crash_point: str
+) -> None:
+    living.look(SENSOR, 2 * SECOND)
+    before = len(living.world.lines.read_text().split())
+    living.world.write(f"{crash_point}-1", f"{crash_point}-2")
+    living.crash(SENSOR, 2 * SECOND, crash_point)
+    living.look(SENSOR, 2 * SECOND)
+    living.world.write(f"{crash_point}-3")
+    living.look(SENSOR, 2 * SECOND)
+
+    runs = [run for run in living.instance.get_runs() if run.tags.get("dagster/run_key", "").startswith(crash_point)]
     assert sorted(run.tags["dagster/run_key"] for run in runs) == [f"{crash_point}-{number}" for number in (1, 2, 3)]
     assert all(run.is_success for run in runs)
-    (sensor,) = instance.all_instigator_state()
+    (sensor,) = living.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
     assert isinstance(sensor.instigator_data, SensorInstigatorData)
     assert sensor.instigator_data.cursor == str(before + 3)
-    assert {each.status for each in of_sensor(instance)} <= {TickStatus.SUCCESS, TickStatus.SKIPPED}
+    assert {tick.status for tick in living.ticks(InstigatorType.SENSOR)} <= {TickStatus.SUCCESS, TickStatus.SKIPPED}
+
+
+@pytest.mark.parametrize("crash_point", CRASH_POINTS[SCHEDULE])
+def test_a_daemon_killed_at_any_point_of_a_schedule_s_tick_loses_no_run_and_doubles_none(
+    living: Living, crash_point: str
+) -> None:
+    living.look(SCHEDULE, HOUR)
+    first = living.now
+    living.crash(SCHEDULE, HOUR, crash_point)
+    living.look(SCHEDULE, SECOND)
+    living.look(SCHEDULE, HOUR)
+
+    hours = [(first + number * HOUR).replace(minute=0, second=0).isoformat() for number in (1, 2)]
+    runs = {hour: living.instance.get_runs(dg.RunsFilter(tags={SCHEDULED_EXECUTION_TIME_TAG: hour})) for hour in hours}
+    done = [dg.DagsterRunStatus.SUCCESS]
+    assert {hour: [run.status for run in found] for hour, found in runs.items()} == dict.fromkeys(hours, done)
+    assert {tick.status for tick in living.ticks(InstigatorType.SCHEDULE)} == {TickStatus.SUCCESS}

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True)
         path.write_text(
             f"environment: {name}\nruns: {{max_concurrent: 1}}\nvariables: {{}}\n"
-            "locations: {fleet-aircraft: {variables: {}}}\n"
+            "locations: {fleet-aircraft: {variables: {}}}\nstorage: {lean: true}\n"
         )
     project = tmp_path / "code_locations/fleet/aircraft/pyproject.toml"
     project.parent.mkdir(parents=True)
@@ -58,6 +58,7 @@ def test_check_prints_the_problems_of_all_files_and_nothing_else(root: Path) -> 
     assert result.stdout == ""
     assert result.stderr.replace(f"{root}/", "").splitlines() == [
         "environments/dev/values.yaml:1: runs: is missing",
+        "environments/dev/values.yaml:1: storage: is missing",
         "environments/dev/values.yaml:1: variables: is missing",
         "environments/dev/values.yaml:1: locations: is missing",
         'tenants.yaml:6: teams.fleet.quotas: unknown key; did you mean "quota"?',

@@ -19,6 +19,7 @@ locations:
     variables: {WEATHER_URL: "http://127.0.0.1:{feeds_port}/weather"}
   fleet-aircraft:
     variables: {FLEET_DATABASE_URL: "postgresql://reader@/outside?host={state}/socket", VERBOSE: false}
+storage: {lean: true}
 """
 CLUSTER = """\
 environment: dev
@@ -32,6 +33,7 @@ locations:
     variables: {WEATHER_URL: "https://weather.acme.example"}
   fleet-aircraft:
     variables: {FLEET_DATABASE_URL: {secret: {name: fleet-database, key: url}}, VERBOSE: true}
+storage: {lean: true}
 """
 TEAM = """\
     description: x
@@ -117,7 +119,7 @@ SCALAR = "must be text, a number, true, false, or {secret: {name: ..., key: ...}
          ["staging:11: ...VERBOSE: is missing; local, dev, prod have it"]),
         ("dev", "  fleet-aircraft:", "  fleet-aircrafts:",
          ['dev:10: locations.fleet-aircrafts: no such location in the register; did you mean "fleet-aircraft"?']),
-        ("dev", CLUSTER[CLUSTER.index("  fleet-aircraft"):], "",
+        ("dev", CLUSTER[CLUSTER.index("  fleet-aircraft") : CLUSTER.index("storage")], "",
          ["dev:7: locations.fleet-aircraft: is missing; the register has it. Write {variables: {}}"]),
         ("dev", "environment: dev", "environment: staging", ["dev:1: environment: is staging, but the folder is dev"]),
         ("dev", "environment: dev", "environment: qa",

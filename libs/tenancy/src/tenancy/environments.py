@@ -87,6 +87,13 @@ class Runs(Closed):
     """Runs of all teams at once; more wait in Dagster's queue."""
 
 
+class Storage(Closed):
+    """How the Dagster instance uses its database."""
+
+    lean: bool
+    """true: LeanPostgresStorage, which keeps connections. false: dagster-postgres as it comes, over the same tables."""
+
+
 class LocationValues(Closed):
     """What one code location sees beside the variables of all."""
 
@@ -101,6 +108,8 @@ class Environment(Closed):
     """Name of the environment: that of the folder."""
     runs: Runs
     """Limits on runs."""
+    storage: Storage
+    """How the Dagster instance uses its database."""
     variables: Variables
     """Environment variables of every code location."""
     locations: dict[str, LocationValues]

@@ -75,7 +75,7 @@ def clone(root: Path, teams: int, *, work_seconds: float = 0) -> list[Location]:
     values = root / "environments" / "local" / "values.yaml"
     values.parent.mkdir(parents=True)
     values.write_text(
-        "environment: local\nruns: {max_concurrent: 2}\n"
+        "environment: local\nruns: {max_concurrent: 2}\nstorage: {lean: true}\n"
         f"variables: {{MARKS: '{root}', WORK_SECONDS: '{work_seconds:g}'}}\nlocations:\n"
         + "".join(f"  {location.dagster_name}: {{variables: {{}}}}\n" for location in locations)
     )

@@ -6,7 +6,9 @@ import pytest
 import yaml
 from dagster import DagsterInstance, QueuedRunCoordinator
 from dagster._core.secrets.env_file import get_env_var_dict
+from dagster_postgres import PostgresRunStorage
 from dotenv import dotenv_values
+from lean_postgres import LeanPostgresRunStorage, close_pools
 from tenancy import environments
 from tenancy.local import dagster_home, services
 from tenancy.local.environment import inherited, variables_of, write_dotenv
@@ -20,6 +22,7 @@ from tenancy.register import Location
 VALUES = """
 environment: local
 runs: {max_concurrent: 3}
+storage: {lean: true}
 variables: {LANDING_URL: "file://{state}/store/landing", INTERVAL_SECONDS: 5}
 locations:
   night-shift-log:
@@ -83,7 +86,7 @@ def test_both_dagster_homes_are_instances_over_one_storage(tmp_path: Path) -> No
     layout.make()
     with Postgres(layout.postgres_data, layout.postgres_socket, durable=False) as postgres:
         provision(postgres, [])
-        dagster_home.write_homes(layout, postgres, max_concurrent_runs=3)
+        dagster_home.write_homes(layout, postgres, environment(tmp_path))
         with (
             DagsterInstance.from_config(str(layout.dagster_home)) as platform,
             DagsterInstance.from_config(str(layout.development_home)) as development,
@@ -98,6 +101,22 @@ def test_both_dagster_homes_are_instances_over_one_storage(tmp_path: Path) -> No
             assert not platform.telemetry_enabled
             platform.add_dynamic_partitions("shared", ["a"])
             assert development.get_dynamic_partitions("shared") == ["a"]
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", LeanPostgresRunStorage), ("false", PostgresRunStorage)])
+def test_one_value_of_the_environment_chooses_the_instance_s_storage(
+    tmp_path: Path, value: str, expected: type[object]
+) -> None:
+    layout = Layout(tmp_path, tmp_path / ".local")
+    layout.make()
+    chosen = environment(tmp_path, VALUES.replace("lean: true", f"lean: {value}"))
+    with Postgres(layout.postgres_data, layout.postgres_socket, durable=False) as postgres:
+        provision(postgres, [])
+        dagster_home.write_homes(layout, postgres, chosen)
+        for home in (layout.dagster_home, layout.development_home):
+            with DagsterInstance.from_config(str(home)) as instance:
+                assert type(instance.run_storage) is expected
+    close_pools()
 
 
 def test_the_workspace_names_the_sockets_of_the_started_locations(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tenancy.environments import Environment
 from tenancy.local.layout import Layout
 from tenancy.local.postgres import Postgres
 from tenancy.local.provision import DAGSTER
@@ -21,10 +22,10 @@ START_TIMEOUT_SECONDS = 30
 between taking a run and beginning it; a run that does begin later sees that it has been given up and does nothing."""
 
 
-def write_homes(layout: Layout, postgres: Postgres, *, max_concurrent_runs: int) -> None:
+def write_homes(layout: Layout, postgres: Postgres, environment: Environment) -> None:
     """Write both `dagster.yaml`."""
-    storage = _storage(layout, postgres)
-    _write(layout.dagster_home / "dagster.yaml", storage | _platform(max_concurrent_runs))
+    storage = _storage(layout, postgres, lean=environment.storage.lean)
+    _write(layout.dagster_home / "dagster.yaml", storage | _platform(environment.runs.max_concurrent))
     at_once = {"run_coordinator": _class("dagster._core.run_coordinator", "DefaultRunCoordinator")}
     _write(layout.development_home / "dagster.yaml", storage | at_once)
 
@@ -38,11 +39,10 @@ def write_workspace(layout: Layout, locations: Iterable[Location]) -> None:
     _write(layout.workspace, {"load_from": servers})
 
 
-def _storage(layout: Layout, postgres: Postgres) -> dict[str, Any]:
+def _storage(layout: Layout, postgres: Postgres, *, lean: bool) -> dict[str, Any]:
+    url = postgres.url(DAGSTER, DAGSTER)
     return {
-        "storage": {
-            "custom": _class("lean_postgres", "LeanPostgresStorage", postgres_url=postgres.url(DAGSTER, DAGSTER))
-        },
+        "storage": {"custom": _class("lean_postgres", "LeanPostgresStorage", postgres_url=url, lean=lean)},
         "local_artifact_storage": _class(
             "dagster._core.storage.root", "LocalArtifactStorage", base_dir=str(layout.dagster_home)
         ),

@@ -129,7 +129,7 @@ class LocalPlatform:
         stack.callback(self.ledgers.close)
         provision(self.postgres, self.teams)
         self._display.message("postgres: ready")
-        dagster_home.write_homes(self.layout, self.postgres, max_concurrent_runs=self._environment.runs.max_concurrent)
+        dagster_home.write_homes(self.layout, self.postgres, self._environment)
         dagster_home.write_workspace(self.layout, self.options.locations)
         migration = Migration(self.postgres, self.teams, inherited(self.layout.dagster_home))
         stack.callback(migration.kill)
