@@ -11,7 +11,7 @@ from pathlib import Path
 BENCHMARKS: Mapping[str, str] = {
     "losses": "Versions lost, effects doubled",
     "new_files": "New files to done",
-    "object_listing": "A million objects: an idle tick, a sweep",
+    "object_listing": "A million objects in a bucket",
     "ledger_first_sight": "The ledger at a million items",
     "many_sources": "Many sources in one monitor",
     "storage_ticks": "A tick on the lean storage",

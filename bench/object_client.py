@@ -1,7 +1,5 @@
 """What listing a bucket costs a process that has nothing else to do; started by `bench.object_listing`.
 
-    python -m bench.object_client TASK BUCKET POSTGRES_URL SCHEMA
-
 Follows the bucket with a sensor asset, evaluated as a code server evaluates it, with the ledger in Postgres; or lists
 it as a plain sensor does. Prints what that took as JSON. Time is processor time of this process; memory is the peak
 while it worked, above what the process had before.
@@ -11,11 +9,11 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import boto3
 from sensor_assets import Batch, ObjectSource, Settings, sensor_asset
 from sensor_assets._sources import object_client, object_places
 from sensor_assets.ledger import PostgresLedger
@@ -38,16 +36,15 @@ class Follower:
             """Load nothing."""
 
         with ledger.transaction() as connection:
-            connection.execute("update source set due_at = null")
+            # Due now; and a sweep begins at the beginning, not where the ticks of another process have left it.
+            connection.execute("update source set due_at = null, position = position - 'sweep' - 'window'")
+        self._clients: set[object_client.ObjectClient] = set()
         self.location = Location([files_loaded], ledger=ledger, settings=settings_for(Settings))
 
     @property
     def calls(self) -> int:
-        """LIST calls so far."""
-        client = self.location.runtime.clients["files"]
-        if not isinstance(client, object_client.ObjectClient):
-            raise TypeError
-        return client.lister.calls
+        """LIST calls so far, also those of clients that were left behind in the middle of a tick."""
+        return sum(client.lister.calls for client in self._clients)
 
     @property
     def position(self) -> dict[str, Any]:
@@ -57,6 +54,9 @@ class Follower:
     def tick(self) -> None:
         """Evaluate the monitor once; nothing new is to be found."""
         ticked = self.location.evaluate()
+        client = self.location.runtime.clients["files"]
+        if isinstance(client, object_client.ObjectClient):
+            self._clients.add(client)
         if ticked.run_requests:
             raise RuntimeError("something is new in a bucket that does not change")
 
@@ -124,12 +124,15 @@ def sweep(bucket: str, ledger: PostgresLedger) -> dict[str, Any]:
 
 
 def through_obstore() -> None:
-    """Let S3 be listed as any other store."""
+    """Let S3 be listed as any other store, which has no need of botocore's credentials."""
+    import_module("botocore.session")  # so it is in memory before
     object_places.speaks_s3 = lambda url: False  # noqa: ARG005
 
 
 def paginator(bucket: str, _: PostgresLedger) -> dict[str, Any]:
     """List as with boto3, and keep what tells versions apart."""
+    import boto3  # noqa: PLC0415 - not in the processes that follow
+
     client: Any = boto3.client("s3")  # pyright: ignore[reportUnknownMemberType]
     seen: set[tuple[str, str]] = set()
 
@@ -145,7 +148,8 @@ def paginator(bucket: str, _: PostgresLedger) -> dict[str, Any]:
 
 def get_objects(bucket: str, _: PostgresLedger) -> dict[str, Any]:
     """List as dagster-aws recommends it for sensors."""
-    from dagster_aws.s3.sensor import get_objects as listed  # noqa: PLC0415 - not installed everywhere
+    import boto3  # noqa: PLC0415 - not in the processes that follow
+    from dagster_aws.s3.sensor import get_objects as listed  # noqa: PLC0415
 
     client: Any = boto3.client("s3")  # pyright: ignore[reportUnknownMemberType]
     found: list[Any] = []
@@ -167,13 +171,9 @@ TASKS: dict[str, Callable[[str, PostgresLedger], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Do what is asked, and print what it took."""
+    """Do what is asked for, and print what it took; the arguments are task, bucket, URL of Postgres and schema."""
     task, bucket, url, schema = sys.argv[1:]
     name, _, way = task.partition(" through ")
     if way == "obstore":
         through_obstore()
     print(json.dumps(TASKS[name](bucket, PostgresLedger(url, schema))))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,32 @@
-"""A server that answers ListObjectsV2 for buckets of dated objects, in a process of its own.
-
-    python -m bench.object_server NEWEST_DAY
+"""Servers with buckets of dated objects, each in a process of its own: one that computes listings, and versitygw.
 
 The name of a bucket says how many objects are in it, as in ``objects-1000000``: a thousand a day, the last of them on
-the newest day. Answers have the form of AWS's. It prints its URL and serves until it is terminated.
+the newest day. What is computed has the form of AWS's answers to ListObjectsV2.
 """
 
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 from bisect import bisect_right
-from datetime import date, timedelta
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
+import httpx
+
 A_DAY = 1000
+KEY, SECRET = "bench", "bench-secret"
+PORT = 7979
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name><Prefix></Prefix>{token}\
@@ -68,7 +78,7 @@ class Listing:
 
 
 def main() -> None:
-    """Serve."""
+    """Serve until terminated; the argument is the newest day. Prints the URL."""
     listing = Listing(date.fromisoformat(sys.argv[1]))
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,5 +102,66 @@ def main() -> None:
     server.serve_forever()
 
 
-if __name__ == "__main__":
-    main()
+@contextmanager
+def served(numbers: Sequence[int], server: str) -> Generator[dict[str, str]]:
+    """Start a server with buckets of so many objects, and yield the environment in which it is found."""
+    newest = datetime.now(UTC).date()
+    if server == "versitygw":
+        with versitygw(numbers, newest) as url:
+            yield environment(url)
+        return
+    command = [sys.executable, "-c", "from bench.object_server import main; main()", newest.isoformat()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield environment(process.stdout.readline().strip() if process.stdout else "")
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def versitygw(numbers: Sequence[int], newest: date) -> Generator[str]:
+    """Write buckets of real files and serve them with versitygw, which checks signatures."""
+    home = Path(tempfile.mkdtemp(prefix="buckets-"))
+    try:
+        for number in numbers:
+            for key in keys_of(number, newest):
+                file = home / f"objects-{number}" / key
+                if not file.parent.exists():
+                    file.parent.mkdir(parents=True)
+                file.write_bytes(b"1")
+                os.setxattr(file, "user.etag", etag(key).encode())
+        url = f"http://127.0.0.1:{PORT}"
+        keys = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
+        command = ["versitygw", "--port", f"127.0.0.1:{PORT}", "--keep-alive", "-q", "posix", str(home)]
+        with subprocess.Popen(command, env={**os.environ, **keys}, stdout=subprocess.DEVNULL) as process:
+            try:
+                until_it_answers(url)
+                yield url
+            finally:
+                process.terminate()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def until_it_answers(url: str) -> None:
+    """Wait for a server."""
+    for _ in range(300):
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(url)
+
+
+def environment(url: str) -> dict[str, str]:
+    """Return the variables that name the server and the keys to it."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }

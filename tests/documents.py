@@ -114,5 +114,7 @@ def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a person who has uv on the path and nothing of this repository's set."""
     inherited = ("PATH", "HOME", "LANG", "TMPDIR", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_INDEX_URL")
     kept = {name: os.environ[name] for name in inherited if name in os.environ}
+    if uv := os.environ.get("UV"):
+        kept["PATH"] = f"{Path(uv).parent}{os.pathsep}{kept['PATH']}"
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") or "SSL" in name}
     return {**kept, **proxies, **variables}

@@ -1,6 +1,6 @@
 """Run Dagster's own tests on the lean storage: those of the three storages, and the crash matrix of the daemon.
 
-    python -m libs.lean_postgres.dagster_suites              # all
+    python -m libs.lean_postgres.dagster_suites              # all: some ten minutes
     python -m libs.lean_postgres.dagster_suites -k TestRuns  # further arguments are for pytest
 
 The tests come from the source distribution of the installed version, since Dagster does not install them. It is fetched
@@ -19,7 +19,6 @@ HERE = Path(__file__).parent
 CRASHES = (
     "dagster_tests/daemon_sensor_tests/test_sensor_failure_recovery.py",
     "dagster_tests/scheduler_tests/test_scheduler_failure_recovery.py",
-    "dagster_tests/daemon_tests/test_backfill_failure_recovery.py",
     "dagster_tests/declarative_automation_tests/daemon_tests/test_failure_recovery.py",
     "dagster_tests/declarative_automation_tests/daemon_tests/test_asset_daemon_failure_recovery.py",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import lean_postgres._database
 import pytest
 import sqlalchemy
 from dagster._core.storage.sql import run_alembic_downgrade
@@ -180,8 +181,9 @@ def test_migrating_a_current_database_changes_nothing(current: str, tmp_path: Pa
     ids=["a table is missing", "a data migration is missing", "a newer Dagster made it"],
 )
 def test_what_is_not_as_this_dagster_would_make_it_is_left_to_stock(
-    current: str, tmp_path: Path, statement: str, expected: list[type[Any]]
+    current: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, expected: list[type[Any]]
 ) -> None:
+    monkeypatch.setattr(lean_postgres._database, "CREATION_SECONDS", 0.1)
     execute(current, statement)
     with opened(LEAN, current, tmp_path) as instance:
         assert [each for each in classes(instance) if each in STOCK_CLASSES] == expected

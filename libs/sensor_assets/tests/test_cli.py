@@ -12,17 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 from sensor_assets import Batch, Hold, Item, ObjectSource, Page, Retry, Router, sensor_asset
 from sensor_assets.cli.main import main
 from sensor_assets.cli.reference import reference
 from sensor_assets.ledger import Following, PostgresLedger
 
-from .conftest import LedgerSchema
+from .conftest import LedgerSchema, Postgres
 from .location import SOON, Location, ephemeral
 
 DAILY = dg.DailyPartitionsDefinition("2013-01-01", end_date="2014-01-01")
 TEMPLATE = "{date:%Y-%m-%d}*.csv"
+
+
+@pytest.fixture
+def looking(ledger_schema: LedgerSchema) -> Iterator[psycopg.Connection[Any]]:
+    options = f"-c search_path={ledger_schema.schema}"
+    with psycopg.connect(ledger_schema.url, options=options, autocommit=True) as connection:
+        yield connection
 
 
 @dataclass
@@ -429,9 +437,83 @@ def test_a_ledger_that_cannot_be_reached_is_one_line(run: Run, monkeypatch: pyte
     monkeypatch.setenv("LEDGER_URL", f"postgresql://somebody:secret@/ledger?host={tmp_path}")
     ran = run("status")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("sensor-assets: the ledger's database cannot be reached: ")
+    assert ran.err.startswith("sensor-assets: the ledger's database cannot be reached (user=somebody dbname=ledger ")
     assert ran.err.count("\n") == 1
     assert "secret" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "url", ["secret", "postgres:/team:secret@host/db", "host=db password=secret", "sqlite:///secret"]
+)
+@pytest.mark.parametrize("command", ["status", "migrate"])
+def test_a_url_that_is_none_is_refused_and_not_shown(
+    command: str, url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_URL", url)
+    ran = run(command)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "sensor-assets: LEDGER_URL is no URL of a database: write postgresql://role:password@host/database\n"
+    )
+
+
+LOOKING = (["status"], ["items"], ["batches"], ["quarantine"], ["explain", "readme"])
+CHANGING = (
+    ["replay", "--all"],
+    ["rebuild", "operations/departures"],
+    ["quarantine", "release", "--all"],
+    ["retry", "--all"],
+    ["prune", "--done-before", "0s"],
+)
+
+
+def test_on_a_read_only_server_one_can_look_and_everything_else_is_one_line(
+    run: Run, location: Location, looking: psycopg.Connection[Any]
+) -> None:
+    looking.execute("alter role current_user set default_transaction_read_only = on")
+    try:
+        assert [run(*command).code for command in LOOKING] == [0] * len(LOOKING)
+        for command in CHANGING:
+            ran = run(*command)
+            assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+            assert "is read-only: cannot execute" in ran.err
+            assert "Name the primary server" in ran.err
+    finally:
+        looking.execute("alter role current_user reset default_transaction_read_only")
+
+
+def test_a_role_that_may_only_look_can_and_is_told_what_else_it_lacks(
+    run: Run, location: Location, postgres: Postgres, ledger_schema: LedgerSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("create role looker login")
+        connection.execute(f"grant usage on schema {ledger_schema.schema} to looker".encode())
+        connection.execute(f"grant select on all tables in schema {ledger_schema.schema} to looker".encode())
+    monkeypatch.setenv("LEDGER_URL", postgres.url(role="looker"))
+    try:
+        assert [run(*command).code for command in LOOKING] == [0] * len(LOOKING)
+        for command in CHANGING:
+            ran = run(*command)
+            assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+            assert "refuses the role: permission denied" in ran.err
+    finally:
+        with psycopg.connect(postgres.url(), autocommit=True) as connection:
+            connection.execute("drop owned by looker")
+            connection.execute("drop role looker")
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(
+    run: Run, ledger: PostgresLedger, looking: psycopg.Connection[Any]
+) -> None:
+    (revision,) = looking.execute("select version_num from alembic_version").fetchone() or ("",)
+    looking.execute("update alembic_version set version_num = '0099'")
+    try:
+        for command in ("status", "migrate"):
+            ran = run(command)
+            assert (ran.code, ran.out) == (1, "")
+            assert "was migrated by a newer version of sensor-assets" in ran.err
+    finally:
+        looking.execute("update alembic_version set version_num = %s", (revision,))
 
 
 def test_a_ledger_that_is_not_migrated_says_so_and_migrate_helps(
@@ -466,6 +548,14 @@ def test_a_ledger_that_is_not_migrated_says_so_and_migrate_helps(
         (["retry"], 2, "retry what? name a batch"),
         (["replay", "--key", "zz*"], 3, "nothing to replay: no done batch matches"),
         (["items", "--since", "tomorrow"], 2, "'tomorrow' is no time: write 2013-01-31"),
+        (["items", "--since", "2013-02-30"], 2, "'2013-02-30' is no time: write 2013-01-31"),
+        (["items", "--until", "99999999999d"], 2, "'99999999999d' is no time: write 2013-01-31"),
+        (["items", "--until", "0001-01-01T00:00+14:00"], 2, "'0001-01-01T00:00+14:00' is no time"),
+        (["explain", "x", "--source", "flight"], 2, "there is no source 'flight' in the ledger; did you mean"),
+        (["quarantine", "release", "--source", "x"], 2, "there is no source 'x' in the ledger; did you mean"),
+        (["replay", "--partition", "2013"], 2, "there is no partition '2013' in the ledger"),
+        (["replay", "--route", "left"], 2, "there is no route 'left' in the ledger"),
+        (["retry", "%"], 3, "no batch that matches waits"),
         (["statsu"], 2, "No such command 'statsu'"),
         (["items", "--state", "lost"], 2, "'lost' is not one of 'waiting', 'running', 'done', 'quarantined'"),
         (["prune"], 2, "Missing option '--done-before'"),
@@ -492,6 +582,17 @@ def test_a_key_with_control_characters_does_not_reach_the_terminal(run: Run, led
     assert "a\\x1b[31m\\n[bold]b" in run("items").out
     assert "\x1b" not in run("items").out + run("explain", key).out
     assert run("items", "--json").json[0]["key"] == key
+
+
+def test_a_key_that_is_no_text_is_found_as_the_ledger_holds_it(run: Run, ledger: PostgresLedger) -> None:
+    key = b"odd \xff".decode("utf-8", "surrogateescape")
+    state = ledger.sources(["world"])["world"]
+    ledger.record(ledger.begin_scan(state), Page(items=[Item(key=key, version="1")]), datetime.now(UTC))
+    follow(ledger, "world", "c")
+    for command in (["explain", key], ["items", "--key", key]):
+        ran = run(*command)
+        assert (ran.code, ran.err) == (0, "")
+        assert "odd \\udcff" in ran.out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(folder: Path, ledger: PostgresLedger) -> None:

@@ -31,6 +31,7 @@ from sensor_assets import (
     with_sources,
 )
 from sensor_assets._asset import declaration_of
+from sensor_assets._joins import Join
 from sensor_assets.component._attributes import SCHEMA
 from sensor_assets.component._models import written
 from sensor_assets.component._schema import schema
@@ -323,6 +324,22 @@ def test_everything_that_the_yaml_says_is_what_the_decorator_would_be_told(proje
     assert (source.common.stale_after, source.common.group_name) == (600, "outside")
 
 
+WAITING = """  wait_for: all
+  max_hold: 3600
+  add_partitions: true
+  appends: "{{ env('APPENDS', 'true') }}"
+  compute: .orders.everything"""
+
+
+def test_how_an_asset_waits_and_writes_can_be_said_as_well(project: Project) -> None:
+    two = "[{objects: {name: a, url: 'file:///a'}}, {objects: {name: b, url: 'file:///b'}}]"
+    project.write(minimal(two, rest=WAITING))
+    declared = declaration_of(only_asset(project.load()))
+    assert declared is not None
+    assert declared.join == Join(sources=("a", "b"), max_hold=3600)
+    assert (declared.add_partitions, declared.appends) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("sources", "kind", "attributes"),
     [
@@ -524,6 +541,13 @@ SOURCE = "[{objects: {name: files, url: 'file:///x'}}]"
             "batching",
             "Batching: max_items must be at least 1, not 0",
             id="batching",
+        ),
+        pytest.param(
+            minimal(SOURCE, rest="  wait_for: some\n  compute: .orders.everything"),
+            5,
+            "wait_for",
+            "Input should be 'any' or 'all'",
+            id="another way of waiting",
         ),
         pytest.param(
             minimal(SOURCE, rest="  max_in_flight: many\n  compute: .orders.everything"),

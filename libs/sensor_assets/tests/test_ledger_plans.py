@@ -20,7 +20,7 @@ BATCH = 10
 NOW = datetime(2013, 2, 1, tzinfo=UTC)
 
 # Tables that grow without bound. The others have a row for each source or consumer, or what is open.
-LARGE = ("item", "batch", "slice")
+LARGE = ("item", "batch", "slice", "listing_page")
 
 BATCHES = """
 insert into batch (id, consumer_id, state, route, partitions, items, bytes, created_at, finished_at)
@@ -40,6 +40,10 @@ insert into quarantine (source_id, arrival, consumer_id, reason, since)
 select s.id, number * 20, c.id, 'broken', %(now)s
 from source s cross join consumer c cross join generate_series(1, 200) number
 """
+PAGES = """
+insert into listing_page select s.id, convert_to(to_char(number, 'FM00000000'), 'UTF8'), 1000, '\\x01'
+from source s cross join generate_series(1, 20000) number
+"""
 GONE = "insert into gone select s.id, number * 21, %(now)s from source s cross join generate_series(1, 2000) number"
 
 
@@ -54,7 +58,7 @@ def database(postgres: Postgres) -> Iterator[psycopg.Connection[Any]]:
         connection.execute("insert into consumer (name) values ('consumer'), ('router')")
         connection.execute("insert into consumer_position select c.id, s.id, s.arrivals from consumer c, source s")
         values = {"items": ITEMS, "size": BATCH, "now": NOW}
-        for statement in (BATCHES, SLICES, QUARANTINED, GONE):
+        for statement in (BATCHES, SLICES, QUARANTINED, PAGES, GONE):
             connection.execute(statement, values)
         connection.execute("vacuum analyze")
         connection.prepare_threshold = None
@@ -73,6 +77,7 @@ def _fill(ledger: PostgresLedger) -> None:
 
 
 VALUES: dict[str, Any] = {
+    "all_versions": [],
     "arrival": ITEMS // 2,
     "limit": 100,
     "start_from": None,
@@ -92,6 +97,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pending arrivals": (_sql.PENDING, {}),
     "pending arrivals from a day on": (_sql.PENDING, {"start_from": "2013-03-01", "history": ITEMS // 2 + 50}),
     "items of a batch": (_sql.BATCH_ITEMS, {}),
+    "items of a batch with all versions": (_sql.BATCH_ITEMS, {"all_versions": ["world"]}),
+    "recorded versions of keys": (_sql.RECORDED, {}),
+    "pages from a key on": (_sql.PAGES_FROM, {"start": b"00010000"}),
+    "pages before a key": (_sql.PAGES_BEFORE, {"key": b"00010000"}),
+    "last pages": (_sql.LAST_PAGES, {}),
+    "pages in doubt": (_sql.DOUBTFUL_PAGES, {}),
+    "doubt about a page": (_sql.DOUBT_PAGE, {"key": b"00010000"}),
+    "pages of a stretch": (_sql.FORGET_PAGES, {"start": b"00010000", "until": b"00010002"}),
     "newest items of a window": (_sql.NEWEST_ITEMS, {}),
     "newest items of a partition": (_sql.NEWEST_ITEMS, {"stop": None}),
     "newest items of a window that were routed": (_sql.NEWEST_ITEMS, {"consumer": "router", "route": "left"}),

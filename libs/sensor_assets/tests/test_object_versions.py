@@ -1,11 +1,15 @@
 """Versioned buckets: every version is an item of its own, read as exactly that version."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sensor_assets import Batch, Item, ItemGone, ObjectSource, sensor_asset
 from sensor_assets._listing.s3_versions import VersionsLister
 from sensor_assets.ledger import PostgresLedger
+from sensor_assets.ledger._operations import Operations
+from sensor_assets.ledger._quarantine import release
+from sensor_assets.ledger._selection import Selection
 from sensor_assets.ledger._version import decode
 
 from .location import SOON, Location, ephemeral
@@ -144,3 +148,80 @@ def test_a_batch_has_the_older_versions_too(bucket: Any, ledger: PostgresLedger)
         location.run(request)
         location.work()
     assert seen == [b"1", b"2", b"3", b"4"]
+
+
+def test_an_older_version_in_quarantine_is_shown_and_can_be_released(bucket: Any, ledger: PostgresLedger) -> None:
+    files = ObjectSource("files", url="s3://bucket/landing", versions=True, every=SOON)
+    seen: list[bytes] = []
+    bad = [b"2"]
+
+    @sensor_asset(files)
+    def loaded(batch: Batch) -> None:
+        for item in batch.items:
+            if (body := item.read()) in bad:
+                batch.reject(item, "bad")
+            else:
+                seen.append(body)
+
+    with ephemeral() as instance:
+        location = Location(ledger, [loaded], instance)
+        for body in (b"1", b"2", b"3"):
+            put(bucket, "a", body)
+        location.work_off()
+        assert (location.status()["loaded"]["done"], location.status()["loaded"]["quarantined"]) == (2, 1)
+        bad.clear()
+        [row] = release(Operations(ledger, now=datetime.now(UTC)), Selection()).decided
+        assert row["key"] == "a"
+        location.work_off()
+    assert seen == [b"1", b"3", b"2"]
+    assert location.status()["loaded"]["done"] == 3
+
+
+def test_pruning_brings_no_old_version_back(bucket: Any, ledger: PostgresLedger) -> None:
+    files = ObjectSource("files", url="s3://bucket/landing", versions=True, every=SOON)
+    seen: list[bytes] = []
+
+    @sensor_asset(files)
+    def loaded(batch: Batch) -> None:
+        seen.extend(item.read() for item in batch.items)
+
+    with ephemeral() as instance:
+        location = Location(ledger, [loaded], instance)
+        for body in (b"1", b"2", b"3"):
+            put(bucket, "a", body)
+            location.work_off()
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        pruned = Operations(ledger, now=soon).prune(soon)
+        assert (pruned.batches, pruned.items) == (3, 0)
+        put(bucket, "b", b"4")
+        location.work_off()
+    assert seen == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_version_whose_key_fitted_no_template_is_processed_when_the_template_changes(
+    bucket: Any, ledger: PostgresLedger
+) -> None:
+    seen: list[bytes] = []
+
+    def location_with(key: str) -> Location:
+        files = ObjectSource("files", url="s3://bucket/landing", key=key, versions=True, every=SOON)
+
+        @sensor_asset(files)
+        def loaded(batch: Batch) -> None:
+            seen.extend(item.read() for item in batch.items)
+
+        return Location(ledger, [loaded], instance)
+
+    with ephemeral() as instance:
+        before = location_with("*.csv")
+        for body in (b"1", b"2"):
+            put(bucket, "a.txt", body)
+        before.work_off()
+        after = location_with("*.txt")
+        after.cursors = before.cursors
+        assert after.work_off() == 0, "the listing has not changed"
+        assert len(release(Operations(ledger, now=datetime.now(UTC)), Selection()).looked_at) == 2
+        after.work_off()
+        assert seen == [b"1", b"2"]
+        assert after.status()["loaded"]["quarantined"] == 0
+        assert not release(Operations(ledger, now=datetime.now(UTC)), Selection()).looked_at

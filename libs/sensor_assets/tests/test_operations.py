@@ -107,7 +107,10 @@ Looking = psycopg.Connection[Any]
 
 def content(looking: Looking) -> list[Any]:
     """Return everything in the tables that operations write to."""
-    tables = ("batch", "slice", "quarantine", "gone", "item", "consumer_position", "source")
+    tables = (
+        *("batch", "slice", "quarantine", "parked", "gone", "item", "message", "listing_page"),
+        *("consumer", "consumer_position", "source"),
+    )
     return [sorted(looking.execute(f"select * from {table}").fetchall(), key=repr) for table in tables]  # type: ignore[arg-type]
 
 
@@ -267,6 +270,27 @@ def test_files_that_were_overwritten_leave_the_log_in_a_replay_and_the_newer_sta
     assert outside.rows("log") == {("c", "old"): 1, ("a", "newer"): 1}
     assert len(calls) == 1 + 3, "once for what is gone, once for what was overwritten"
     assert operations(ledger).replay(Selection(consumer="log")).gone == 1
+
+
+def test_a_replay_of_which_nothing_is_left_removes_the_file_and_leaves_no_empty_one(
+    ledger: PostgresLedger, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    (tmp_path / "files").mkdir()
+    lake = Lake(url=f"file://{tmp_path}/lake")
+
+    @asset_of(ObjectSource("files", url="{outside}/files", every=SOON), appends=True)
+    def log(batch: Batch, lake: Lake) -> None:
+        lake.append("log", batch, pl.DataFrame({"body": [item.read() for item in batch.items]}))
+
+    location = Location(ledger, [log], instance, outside=tmp_path, resources={"lake": lake})
+    (tmp_path / "files" / "a").write_text("1")
+    location.work_off()
+    assert len(lake.list("log")) == 1
+    (tmp_path / "files" / "a").unlink()
+    operations(ledger).replay(Selection())
+    assert location.work_off() == 1
+    assert lake.list("log") == []
+    assert location.status()["log"]["done"] == 1
 
 
 def test_a_partition_keeps_its_other_files_while_a_replay_of_it_waits(

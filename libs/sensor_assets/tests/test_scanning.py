@@ -117,6 +117,14 @@ def test_what_is_known_already_is_acknowledged_too(ledger: PostgresLedger) -> No
     assert arrivals(ledger, "letters") == {"letters": 1}
 
 
+def test_what_was_not_announced_is_counted(ledger: PostgresLedger) -> None:
+    def found(_: ScanContext) -> Iterator[Page]:
+        yield Page(items=items("a", "b"), missed=2)
+        yield Page(items=items("c"), missed=1)
+
+    assert run(ledger, begin(ledger, {"found": found}))["found"].missed == 3
+
+
 def test_a_scan_stays_in_one_thread(ledger: PostgresLedger) -> None:
     threads: dict[str, set[int]] = {f"s{number}": set() for number in range(20)}
 

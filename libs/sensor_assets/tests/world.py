@@ -143,10 +143,6 @@ class World:
         runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
         return self.daemon.backfill_ended(backfill), list(reversed(runs))
 
-    def materialized(self, asset: str) -> set[str]:
-        """Return the partitions of an asset that Dagster believes to be there."""
-        return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
-
     def partition(self, asset: str, partition: str) -> list[str] | None:
         """Return what an asset wrote for a partition."""
         file = self.sink / asset / f"{partition}.json"

@@ -87,7 +87,8 @@ def sensor_asset(
         appends: The asset adds each batch to what is there, as a file or rows named after the batch, and removes what
             the batches in ``batch.replaces`` left, as `Lake.append` does. A launch by hand or a backfill then processes
             its batches again, each in the place of the old one, instead of adding everything once more. Its batches
-            also keep versions that a newer one replaced, as long as the source can show them.
+            also keep versions that a newer one replaced, as long as the source can show them. One of which nothing is
+            left to add is empty, and still removes what it replaces.
         asset: Arguments of ``@dagster.asset``. ``backfill_policy`` is ``BackfillPolicy.single_run()`` unless told: then
             neighbouring partitions share a run.
 

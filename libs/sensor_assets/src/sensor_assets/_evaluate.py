@@ -176,6 +176,7 @@ class _Evaluation:
                 limit=policies[consumer.name].limit,
                 max_in_flight=policies[consumer.name].max_in_flight,
                 starts={states[source.name].id: source.start_from for source in consumer.sources},
+                all_versions=frozenset(states[source.name].id for source in consumer.sources if source.keeps_versions),
             )
             for consumer in [*self.consumers[turn:], *self.consumers[:turn]]
         ]

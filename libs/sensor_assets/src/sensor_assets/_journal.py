@@ -63,6 +63,8 @@ class Journal:
         metrics.observe("scan_seconds", scan.seconds, source=name)
         metrics.count("items_shown_total", scan.shown, source=name)
         metrics.count("arrivals_total", scan.new, source=name)
+        if scan.missed:
+            metrics.count("missed_total", scan.missed, source=name)
         if scan.outcome == "superseded":
             metrics.count("fence_conflicts_total", source=name)
         for operation, number in scan.calls.items():

@@ -45,6 +45,9 @@ class Lake(dg.ConfigurableResource[None]):
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
         obstore.put(self._store, path, buffer.getvalue())
+        return self._url_of(path)
+
+    def _url_of(self, path: str) -> str:
         return f"{self.url.rstrip('/')}/{path}"
 
     def read(self, path: str) -> "pl.DataFrame | None":
@@ -59,7 +62,8 @@ class Lake(dg.ConfigurableResource[None]):
     def append(self, directory: str, batch: Batch, frame: "pl.DataFrame") -> str:
         """Add a batch's rows to a directory as a file named after the batch, and return its URL.
 
-        A repeated attempt writes the same file again; files of batches that this one takes the place of are removed.
+        A repeated attempt writes the same file again; files of batches that this one takes the place of are removed. A
+        batch without items adds none.
 
         Raises:
             SensorAssetsError: The run was launched by hand, has no batch and would add every row once more.
@@ -70,7 +74,12 @@ class Lake(dg.ConfigurableResource[None]):
                 "@sensor_asset(..., appends=True), then such a launch processes the asset's batches again"
             )
         self.delete(*(f"{directory}/{replaced}.parquet" for replaced in batch.replaces))
-        return self.write(f"{directory}/{batch.id}.parquet", frame)
+        path = f"{directory}/{batch.id}.parquet"
+        if batch.items:
+            return self.write(path, frame)
+        # An attempt that was killed may have found more.
+        self.delete(path)
+        return self._url_of(path)
 
     def delete(self, *paths: str) -> None:
         """Remove files; one that is not there is no error."""

@@ -45,6 +45,9 @@ METRICS: Mapping[str, Metric] = {
         Metric("calls_total", "counter", ("source", "operation"), "Calls of scans to the outside."),
         Metric("items_shown_total", "counter", ("source",), "Items that scans showed, known ones included."),
         Metric("arrivals_total", "counter", ("source",), "Items that were new and recorded."),
+        Metric(
+            "missed_total", "counter", ("source",), "New items that only the sweep found, their notification was lost."
+        ),
         Metric("fence_conflicts_total", "counter", ("source",), "Scans that a newer one of the same source replaced."),
         Metric("source_up", "gauge", ("source",), "1 when the last scan of the source succeeded, else 0."),
         Metric("source_scanned_timestamp_seconds", "gauge", ("source",), "When the last scan succeeded, Unix time."),

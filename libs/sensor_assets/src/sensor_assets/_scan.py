@@ -69,7 +69,7 @@ class SourceScan:
         self.outcome: Outcome = "partial"
         self.begun = self.ended = self.answered = self.left = self.brought_news = False
         self.listed = True
-        self.new = self.shown = self.pages = 0
+        self.new = self.shown = self.pages = self.missed = 0
         self.calls: Counter[str] = Counter()
         self.began = self.heard = monotonic()
         self.seconds = 0.0
@@ -122,6 +122,7 @@ class SourceScan:
                 if page.acknowledge is not None:
                     page.acknowledge()
                 self.position = page.position
+                self.missed += page.missed
                 self.heard = monotonic()
         finally:
             close = getattr(pages, "close", None)
@@ -130,7 +131,8 @@ class SourceScan:
 
     def _is_familiar(self, page: Page) -> bool:
         """Tell whether a page leaves the ledger as it is, as far as that is known without asking."""
-        if page.relisting is not None or page.position != self.position:
+        # Bodies are to be kept before the queue forgets them, whatever they tell.
+        if page.bodies or page.relisting is not None or page.position != self.position:
             return False
         if not len(page.items):
             return True

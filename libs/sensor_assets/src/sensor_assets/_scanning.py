@@ -185,6 +185,9 @@ class _Tick:
         page = scan.page
         if page is None or scan.brought_news or page.relisting is not None or page.position != scan.position:
             return True
+        if page.bodies:
+            # Without news, too: they are to be kept before the queue forgets them.
+            return True
         return len(page.items) > _FEW_ITEMS
 
     def _look_up(self) -> None:

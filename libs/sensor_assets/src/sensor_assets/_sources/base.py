@@ -36,6 +36,7 @@ class Page:
             in the next scan; see `start_from`.
         bodies: Bytes that the source is about to forget, by message id, kept in the ledger for `Item.read`. An item
             names its message in its metadata; one whose message is kept already is not recorded again.
+        missed: How many of the items are new although the outside should have told of them before.
     """
 
     items: Sequence[Item]
@@ -44,6 +45,7 @@ class Page:
     acknowledge: Callable[[], None] | None = None
     incomplete: bool = False
     bodies: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    missed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,10 +124,10 @@ class ObjectClient(SourceClient):
             if received.acknowledge is not None:
                 yield from collected.rest(acknowledge=received.acknowledge)
             for step in self._counted(scan.steps(), context):
-                if source.events is not None and position.swept:
-                    missed = self._missed(step.lines, context, timedelta(seconds=seconds(source.events.grace)))
+                missed = self._missed(step.lines, context) if position.swept else 0
+                if missed:
                     scan.position = replace(scan.position, missed=scan.position.missed + missed)
-                yield from collected.add(step, scan.position.dump())
+                yield from collected.add(step, scan.position.dump(), missed)
             yield from collected.rest(scan.position.dump())
         except ListingError as error:
             # What was listed so far is recorded, so that the next scan gets further.
@@ -176,9 +176,11 @@ class ObjectClient(SourceClient):
         # Where everything is looked at, nothing needs to be looked at first.
         return ours if looked.sweep is None else ours | set(context.pages.doubtful())
 
-    def _missed(self, lines: Lines, context: ScanContext, grace: timedelta) -> int:
+    def _missed(self, lines: Lines, context: ScanContext) -> int:
         """Return how many versions are new although their event is overdue."""
-        overdue = context.now - grace
+        if self._source.events is None or not lines:
+            return 0
+        overdue = context.now - timedelta(seconds=seconds(self._source.events.grace))
         items = self._items(lines, context)
         late = items.take([place for place, time in enumerate(items.modified) if time is not None and time < overdue])
         known = context.known(list(late.keys)) if late.keys else {}

@@ -26,9 +26,10 @@ class Collector:
         self._position = position
         self._recorded = position
         self._since = monotonic()
+        self._missed = 0
 
-    def add(self, step: Step, position: Any) -> Iterator[Page]:
-        """Take a step, and yield the pages that are full."""
+    def add(self, step: Step, position: Any, missed: int = 0) -> Iterator[Page]:
+        """Take a step, and yield the pages that are full; of its items so many are new that were not announced."""
         if step.relisting is not None:
             joined = _joined(self._relisting, step.relisting)
             if joined is None:
@@ -37,6 +38,7 @@ class Collector:
             self._relisting = joined
             self._items.append(self._items_of(step.lines))
         self._position = position
+        self._missed += missed
         if sum(map(len, self._items)) >= MOST_ITEMS or monotonic() - self._since > MOST_SECONDS:
             yield self._page()
 
@@ -48,9 +50,14 @@ class Collector:
 
     def _page(self, acknowledge: Callable[[], None] | None = None) -> Page:
         page = Page(
-            items=_together(self._items), position=self._position, relisting=self._relisting, acknowledge=acknowledge
+            items=_together(self._items),
+            position=self._position,
+            relisting=self._relisting,
+            acknowledge=acknowledge,
+            missed=self._missed,
         )
         self._items, self._relisting, self._recorded, self._since = [], None, self._position, monotonic()
+        self._missed = 0
         return page
 
 

@@ -74,6 +74,10 @@ class _PoisonError(ValueError):
     """A message without what the source wants of it; the text is the reason shown in the quarantine."""
 
 
+class _TooLargeError(_PoisonError):
+    """A message whose body is not kept, and which is therefore left in the queue."""
+
+
 class QueueSource(Source):
     """Follow a queue; an item is one message.
 
@@ -238,6 +242,10 @@ class QueueClient(SourceClient):
         )
         try:
             return self._filled(item, message)
+        except _TooLargeError as reason:
+            # Another version than with its body, so that it arrives anew once it is not too large any more.
+            refused = {**item.metadata, UNMATCHED: f"message {message.id}: {reason}"}
+            return replace(item, version=f"refused:{item.version}", metadata=refused)
         except _PoisonError as reason:
             return replace(item, metadata={**item.metadata, UNMATCHED: f"message {message.id}: {reason}"})
 
@@ -245,7 +253,7 @@ class QueueClient(SourceClient):
         """Return the item with what the source wants of the body."""
         source = self._source
         if len(message.body) > source.max_bytes:
-            raise _PoisonError(f"its body has {len(message.body)} bytes, more than max_bytes={source.max_bytes}")
+            raise _TooLargeError(f"its body has {len(message.body)} bytes, more than max_bytes={source.max_bytes}")
         body = _Body(message)
         chosen = {name: body.value(name) for name in source.metadata}
         return replace(

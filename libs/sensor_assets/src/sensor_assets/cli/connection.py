@@ -11,9 +11,13 @@ from pathlib import Path
 import click
 import psycopg
 from dotenv import dotenv_values
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import ArgumentError
 
 from sensor_assets.errors import LedgerError
 from sensor_assets.ledger import PostgresLedger
+from sensor_assets.ledger._failures import explain
 from sensor_assets.ledger._inspection import Inspection
 
 # The same as Settings allows.
@@ -57,7 +61,11 @@ class Connection:
         schema = self.variables["LEDGER_SCHEMA"]
         if _SCHEMA.fullmatch(schema) is None:
             raise click.UsageError(f"LEDGER_SCHEMA '{schema}' is no name of a schema")
-        return self.variables["LEDGER_URL"], schema
+        url = self.variables["LEDGER_URL"]
+        if not _is_url(url):
+            # Without what it is: there may be a password in it.
+            raise click.UsageError("LEDGER_URL is no URL of a database: write postgresql://role:password@host/database")
+        return url, schema
 
     @contextmanager
     def ledger(self) -> Generator[PostgresLedger]:
@@ -70,8 +78,8 @@ class Connection:
         try:
             # Once without the pool, which would only say that it waited in vain.
             psycopg.connect(url, connect_timeout=10).close()
-        except psycopg.Error as error:
-            raise LedgerError(f"the ledger's database cannot be reached: {' '.join(str(error).split())}") from error
+        except psycopg.OperationalError as error:
+            raise LedgerError(explain(error, url, schema)) from error
         ledger = PostgresLedger(url, schema)
         try:
             yield ledger
@@ -85,6 +93,15 @@ class Connection:
         """Open the ledger for a command that only looks."""
         with self.ledger() as ledger:
             yield Inspection(ledger)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        make_url(text)
+        conninfo_to_dict(text)
+    except (ArgumentError, ValueError, psycopg.ProgrammingError):
+        return False
+    return text.startswith(("postgresql://", "postgres://"))
 
 
 def _dotenv(path: Path) -> Mapping[str, str]:

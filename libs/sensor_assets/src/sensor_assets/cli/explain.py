@@ -93,7 +93,9 @@ def _print(key: str, version: Version, runs: Runs, now: datetime, *, place: str)
     if item.metadata:
         _say(2, f"metadata {json.dumps(dict(item.metadata), ensure_ascii=False, default=str)}")
     if version.superseded_by is not None:
-        _say(2, f"replaced by arrival {version.superseded_by}; a run that had not read it yet leaves it out")
+        kept = any(standing.all_versions for standing in version.consumers)
+        left_out = "" if kept else "; a run that had not read it yet leaves it out"
+        _say(2, f"{'followed' if kept else 'replaced'} by arrival {version.superseded_by}{left_out}")
     if version.gone_at is not None:
         _say(2, f"not there any more, or to be looked for anew, since {moment(version.gone_at)} UTC")
     for standing in version.consumers:

@@ -43,7 +43,9 @@ for command in (status, items, batches, explain, quarantine, replay, rebuild, re
 def main() -> int:
     """Run one command; errors are one line. Returns the exit code."""
     try:
-        sensor_assets.main(prog_name="sensor-assets", standalone_mode=False)
+        # As the ledger holds a key that is no text, so that it is found.
+        arguments = [text.encode("utf-8", "backslashreplace").decode() for text in sys.argv[1:]]
+        sensor_assets.main(arguments, prog_name="sensor-assets", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return WRONG

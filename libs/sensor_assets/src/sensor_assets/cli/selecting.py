@@ -22,13 +22,13 @@ class Moment(click.ParamType[datetime]):
             return value
         text = str(value)
         number, unit = text[:-1], _UNITS.get(text[-1:])
-        if unit and number.isdecimal():
-            return datetime.now(UTC) - timedelta(**{unit: int(number)})
         try:
+            if unit and number.isdecimal():
+                return datetime.now(UTC) - timedelta(**{unit: int(number)})
             found = datetime.fromisoformat(text)
-        except ValueError:
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             self.fail(f"'{text}' is no time: write 2013-01-31, 2013-01-31T12:00 (UTC), or 7d, 12h, 30m ago", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 _OPTIONS = {

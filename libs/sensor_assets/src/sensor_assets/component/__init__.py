@@ -6,8 +6,9 @@ nobody types, is a `SensorAssetDefinition`, as Dagster's own classes of that kin
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import dagster as dg
 from pydantic import BaseModel
@@ -37,6 +38,10 @@ class SensorAsset(dg.Component, dg.Resolvable):
         batching: How much one run takes.
         retry: How failures are treated.
         max_in_flight: Most unfinished runs.
+        wait_for: ``"all"`` waits for every one of several sources.
+        max_hold: How long that waits.
+        add_partitions: Add dynamic partitions that items name.
+        appends: The asset adds each batch to what is there.
     """
 
     sources: Follows
@@ -45,6 +50,10 @@ class SensorAsset(dg.Component, dg.Resolvable):
     batching: Batching = field(default_factory=Batching)
     retry: Retry = field(default_factory=Retry)
     max_in_flight: int | None = None
+    wait_for: Literal["any", "all"] = "any"
+    max_hold: timedelta | float | None = None
+    add_partitions: bool = False
+    appends: bool = False
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
@@ -80,6 +89,10 @@ class SensorAsset(dg.Component, dg.Resolvable):
             batching=made(context.at_path("batching"), Batching, model.batching),
             retry=made(context.at_path("retry"), Retry, model.retry),
             max_in_flight=resolve(context.at_path("max_in_flight"), int, model.max_in_flight),
+            wait_for=resolve(context.at_path("wait_for"), Literal["any", "all"], model.wait_for),
+            max_hold=resolve(context.at_path("max_hold"), timedelta | float, model.max_hold),
+            add_partitions=resolve(context.at_path("add_partitions"), bool, model.add_partitions),
+            appends=resolve(context.at_path("appends"), bool, model.appends),
         )
 
     @cached_property
@@ -90,6 +103,10 @@ class SensorAsset(dg.Component, dg.Resolvable):
             batching=self.batching,
             retry=self.retry,
             max_in_flight=self.max_in_flight,
+            wait_for=self.wait_for,
+            max_hold=self.max_hold,
+            add_partitions=self.add_partitions,
+            appends=self.appends,
             **self.asset,
         )
         return decorate(self.compute)

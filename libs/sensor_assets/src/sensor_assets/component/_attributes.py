@@ -20,6 +20,10 @@ class SensorAssetAttributes(dg.Model):
     batching: dict[str, Any] = Field(default_factory=dict)
     retry: dict[str, Any] = Field(default_factory=dict)
     max_in_flight: int | str | None = None
+    wait_for: str = "any"
+    max_hold: float | str | None = None
+    add_partitions: bool | str = False
+    appends: bool | str = False
 
     @classmethod
     def model_json_schema(cls, *_args: Any, **_options: Any) -> dict[str, Any]:

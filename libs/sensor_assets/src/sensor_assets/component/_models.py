@@ -70,7 +70,7 @@ def options_of(kind: type, parameter: str) -> type | None:
 
 
 def _model(kind: type, suffix: str, translate: Callable[[Any], Any]) -> type[BaseModel]:
-    described = _descriptions(kind) | (_descriptions(Common) if _takes_common(kind) else {})
+    described = descriptions(kind) | (descriptions(Common) if _takes_common(kind) else {})
     given: dict[str, Any] = {}
     for name, (annotation, default) in _parameters(kind).items():
         shown: dict[str, Any] = {"description": described.get(name)}
@@ -96,8 +96,8 @@ def _parameters(kind: type) -> dict[str, tuple[Any, Any]]:
     return {**own, **{name: found for name, found in common.items() if name not in own}}
 
 
-def _descriptions(kind: type) -> dict[str, str]:
-    """Return the descriptions under ``Args:`` in a docstring."""
+def descriptions(kind: Any) -> dict[str, str]:
+    """Return the descriptions under ``Args:`` in the docstring of a class or a function."""
     _, _, arguments = (getdoc(kind) or "").partition("\nArgs:\n")
     section = re.split(r"\n(?=\S)", arguments)[0]
     return {name: " ".join(text.split()) for name, text in _ENTRY.findall(section)}

@@ -14,9 +14,10 @@ import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
 from sensor_assets import _on_demand
+from sensor_assets._asset import sensor_asset
 from sensor_assets._batching import Batching, Retry
 from sensor_assets.component._attributes import SCHEMA
-from sensor_assets.component._models import written
+from sensor_assets.component._models import descriptions, written
 from sensor_assets.component._values import KINDS, PYTHON
 
 
@@ -27,6 +28,7 @@ class _OneKey(dg.Model):
 def schema() -> dict[str, Any]:
     """Return the schema as the classes are now."""
     make: Any = create_model  # typed for keys that are written out
+    described = descriptions(sensor_asset)
     kinds: dict[str, Any] = {key: _on_demand.load(*place) for key, place in KINDS.items()}
     source = make(
         "Source",
@@ -41,7 +43,11 @@ def schema() -> dict[str, Any]:
         compute=(str, Field(description=_COMPUTE, examples=[".my_asset.my_asset"])),
         batching=(written(Batching), Field(default=None, description=_summary(Batching))),
         retry=(written(Retry), Field(default=None, description=_summary(Retry))),
-        max_in_flight=(int | str, Field(default=None, description=_MAX_IN_FLIGHT)),
+        max_in_flight=(int | str, Field(default=None, description=described["max_in_flight"])),
+        wait_for=(str, Field(default="any", description=described["wait_for"])),
+        max_hold=(float | str, Field(default=None, description=described["max_hold"])),
+        add_partitions=(bool | str, Field(default=False, description=described["add_partitions"])),
+        appends=(bool | str, Field(default=False, description=described["appends"])),
     )
     return _without_null_defaults(attributes.model_json_schema())
 
@@ -55,10 +61,6 @@ _PYTHON = (
 _COMPUTE = (
     "Import path of the function that processes a batch, such as my_package.module.function; with a leading dot from "
     "beside this file. It has a parameter 'batch'."
-)
-_MAX_IN_FLIGHT = (
-    "Most unfinished runs. An asset without partitions runs one batch at a time unless a number is given, which "
-    "promises that batches do not disturb each other."
 )
 
 

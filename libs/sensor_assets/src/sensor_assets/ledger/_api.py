@@ -66,6 +66,7 @@ class Following:
         limit: The most arrivals of a log, and of what is parked, that one decision may see.
         max_in_flight: The most batches that may be launched and unfinished; with so many, no arrivals are read.
         starts: Where in the history of a source it starts, unless with all of it.
+        all_versions: Ids of the sources of which a newer version replaces nothing: each is processed.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Following:
     limit: int
     max_in_flight: float = inf
     starts: Mapping[int, Start] = field(default_factory=dict[int, Start])
+    all_versions: frozenset[int] = frozenset()
 
 
 # A decision that needs to know more asks, and is made again with the answer in the state; None when it cannot be made.

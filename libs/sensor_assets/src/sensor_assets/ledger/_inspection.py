@@ -24,7 +24,7 @@ _NEAR = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ItemRow:
-    """An item and how far a consumer is with it."""
+    """An item and how far a consumer is with it; `newest` tells that no newer version replaced it."""
 
     item: Item
     seen_at: datetime
@@ -75,6 +75,7 @@ class Standing:
     blamed: str | None
     parked_at: datetime | None
     passed: bool
+    all_versions: bool
     batches: tuple[BatchRow, ...] = ()
 
 

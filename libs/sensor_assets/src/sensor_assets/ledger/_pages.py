@@ -1,8 +1,8 @@
 """The page map of a source's listing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import LiteralString, Protocol, TypeAlias
+from typing import Any, LiteralString, Protocol, TypeAlias
 
 import psycopg
 from psycopg.rows import DictRow
@@ -28,13 +28,15 @@ class PostgresPageMap:
         self._source_id = source_id
 
     def after(self, key: str | None, limit: int) -> Sequence[ListingPage]:
-        return self._found(_sql.PAGES_AFTER, key, limit)
+        return self._found(_sql.PAGES_FROM, {"start": _behind(key), "limit": limit})
 
     def before(self, key: str | None, limit: int) -> Sequence[ListingPage]:
-        return self._found(_sql.PAGES_BEFORE, key, limit)[::-1]
+        if key is None:
+            return self._found(_sql.LAST_PAGES, {"limit": limit})[::-1]
+        return self._found(_sql.PAGES_BEFORE, {"key": order(key), "limit": limit})[::-1]
 
-    def _found(self, statement: LiteralString, key: str | None, limit: int) -> list[ListingPage]:
-        values = {"source": self._source_id, "key": _bytes(key), "limit": limit}
+    def _found(self, statement: LiteralString, asked: Mapping[str, Any]) -> list[ListingPage]:
+        values = {"source": self._source_id, **asked}
         with self._database.transaction() as connection:
             rows = connection.execute(statement, values, binary=True).fetchall()
         return [ListingPage(last=text(row["last"]), keys=row["keys"], digest=bytes(row["digest"])) for row in rows]
@@ -47,8 +49,8 @@ class PostgresPageMap:
 
 def replace(connection: Connection, source_id: int, relisting: Relisting) -> None:
     """Replace a stretch of the map, within the caller's transaction."""
-    stretch = {"after": _bytes(relisting.after), "until": _bytes(relisting.until)}
-    connection.execute(_sql.FORGET_PAGES, {"source": source_id, **stretch})
+    until = None if relisting.until is None else order(relisting.until)
+    connection.execute(_sql.FORGET_PAGES, {"source": source_id, "start": _behind(relisting.after), "until": until})
     pages = relisting.pages
     if pages:
         columns = {
@@ -61,8 +63,9 @@ def replace(connection: Connection, source_id: int, relisting: Relisting) -> Non
 
 def doubt(connection: Connection, source_id: int, key: str) -> None:
     """Let the next scan list the page again that holds a key, within the caller's transaction."""
-    connection.execute(_sql.DOUBT_PAGE, {"source": source_id, "key": _bytes(key)})
+    connection.execute(_sql.DOUBT_PAGE, {"source": source_id, "key": order(key)})
 
 
-def _bytes(key: str | None) -> bytes | None:
-    return None if key is None else order(key)
+def _behind(key: str | None) -> bytes:
+    """Return the least that comes after a key; without one, after nothing."""
+    return b"" if key is None else order(key) + b"\0"

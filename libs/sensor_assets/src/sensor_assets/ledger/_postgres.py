@@ -64,7 +64,7 @@ class PostgresLedger:
         self._pool: ConnectionPool[Connection] | None = None
         self._opening = Lock()
         self._checked = False
-        self._registered: set[tuple[str, int]] = set()
+        self._registered: set[tuple[str, int, bool]] = set()
 
     def _opened(self) -> ConnectionPool[Connection]:
         """Return the pool; it opens with the first use, because definitions load where no database may be near."""
@@ -236,7 +236,7 @@ class PostgresLedger:
         return row is not None and row["idle"]
 
     def _register(self, monitor: str, consumers: Sequence[Following]) -> None:
-        pairs = {(consumer.name, source) for consumer in consumers for source in consumer.sources}
+        pairs = {(c.name, source, source in c.all_versions) for c in consumers for source in c.sources}
         if pairs <= self._registered:
             return
         starts: dict[tuple[str, int], Start] = {
@@ -246,7 +246,9 @@ class PostgresLedger:
         }
         with self.transaction() as connection:
             connection.execute(_sql.REGISTER_MONITOR, {"monitor": monitor})
-            connection.execute(_sql.REGISTER_CONSUMERS, _starting.positions(dict(sorted(starts.items()))))
+            all_versions = {(name, source) for name, source, all_of_them in pairs if all_of_them}
+            positions = _starting.positions(dict(sorted(starts.items())), all_versions)
+            connection.execute(_sql.REGISTER_CONSUMERS, positions)
             _starting.begin(connection, {source for _, source in starts})
         self._registered |= pairs
 

@@ -101,7 +101,7 @@ APPEND_TYPES = ("int4", "int8", "int8", "timestamptz", "timestamptz", "text", "b
 # Keys of a listing are kept as bytes: they sort as stores sort, and may hold what no text in Postgres can.
 FORGET_PAGES = """
 delete from listing_page
-where source_id = %(source)s and (%(after)s::bytea is null or last > %(after)s::bytea)
+where source_id = %(source)s and last >= %(start)s::bytea
   and (%(until)s::bytea is null or last <= %(until)s::bytea)
 """
 
@@ -110,14 +110,18 @@ insert into listing_page (source_id, last, keys, digest)
 select %(source)s, * from unnest(%(lasts)s::bytea[], %(keys)s::int[], %(digests)s::bytea[])
 """
 
-PAGES_AFTER = """
+PAGES_FROM = """
 select last, keys, digest from listing_page
-where source_id = %(source)s and (%(key)s::bytea is null or last > %(key)s::bytea) order by last limit %(limit)s
+where source_id = %(source)s and last >= %(start)s::bytea order by last limit %(limit)s
 """
 
 PAGES_BEFORE = """
 select last, keys, digest from listing_page
-where source_id = %(source)s and (%(key)s::bytea is null or last < %(key)s::bytea) order by last desc limit %(limit)s
+where source_id = %(source)s and last < %(key)s::bytea order by last desc limit %(limit)s
+"""
+
+LAST_PAGES = """
+select last, keys, digest from listing_page where source_id = %(source)s order by last desc limit %(limit)s
 """
 
 DOUBTFUL_PAGES = """
@@ -162,14 +166,16 @@ update source set due_at = null where name = any(%(names)s) and failures > 0
 
 REGISTER_CONSUMERS = """
 with asked as (
-    select * from unnest(%(names)s::text[], %(sources)s::int[], %(histories)s::bool[], %(starts)s::text[])
-                  as t (name, source_id, history, start_from)
+    select * from unnest(%(names)s::text[], %(sources)s::int[], %(histories)s::bool[], %(starts)s::text[],
+                         %(versions)s::bool[]) as t (name, source_id, history, start_from, all_versions)
 ),
 made as (insert into consumer (name) select distinct name from asked on conflict (name) do nothing returning id, name),
 have as (select id, name from made union select c.id, c.name from consumer c join asked a on a.name = c.name)
-insert into consumer_position (consumer_id, source_id, arrival, start_from)
-select h.id, a.source_id, case when a.history then 0 end, a.start_from
-from asked a join have h on h.name = a.name on conflict do nothing
+insert into consumer_position (consumer_id, source_id, arrival, start_from, all_versions)
+select h.id, a.source_id, case when a.history then 0 end, a.start_from, a.all_versions
+from asked a join have h on h.name = a.name
+on conflict (consumer_id, source_id) do update set all_versions = excluded.all_versions
+where consumer_position.all_versions <> excluded.all_versions
 """
 
 REGISTER_MONITOR = """

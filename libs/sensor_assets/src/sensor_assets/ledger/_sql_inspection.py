@@ -20,8 +20,8 @@ with placed as materialized (
 ), item_state as (
     select s.name as source, i.arrival, i.key, i.version, i.size, i.modified, i.partition, i.metadata, i.seen_at,
            c.name as consumer, b.id::text as batch,
-           not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key
-                       and n.arrival > i.arrival) as newest,
+           p.all_versions or not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key
+                                         and n.arrival > i.arrival) as newest,
            case when q.released_at is null and q.since is not null then 'quarantined'
                 when b.state = 'waiting' or k.arrival is not null then 'waiting'
                 when b.state = 'emitted' then 'running'
@@ -73,7 +73,7 @@ where i.key = %(key)s and (%(source)s::text is null or s.name = %(source)s) orde
 
 STANDING = f"""
 select c.name as consumer, c.held, coalesce(p.arrival, 0) as position, q.reason, q.since, q.released_at,
-       q.batch_id::text as blamed, k.seen_at as parked_at, {_PASSED} as passed
+       q.batch_id::text as blamed, k.seen_at as parked_at, p.all_versions, {_PASSED} as passed
 from consumer_position p join consumer c on c.id = p.consumer_id
 join item i on i.source_id = p.source_id and i.arrival = %(arrival)s
 left join parked k on k.consumer_id = p.consumer_id and k.source_id = p.source_id and k.arrival = %(arrival)s

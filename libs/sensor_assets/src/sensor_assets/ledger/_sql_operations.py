@@ -99,6 +99,7 @@ select q.source_id, q.arrival, q.consumer_id, c.name as consumer, s.name as sour
 from quarantine q join consumer c on c.id = q.consumer_id
 join item i on i.source_id = q.source_id and i.arrival = q.arrival join source s on s.id = i.source_id
 left join batch b on b.id = q.batch_id
+left join consumer_position p on p.consumer_id = q.consumer_id and p.source_id = q.source_id
 left join lateral (
     select b.id, b.state from slice l join batch b on b.id = l.batch_id
     where b.consumer_id = q.consumer_id and b.replaced_by is null
@@ -106,7 +107,9 @@ left join lateral (
       and l.source_id = q.source_id and int8range(l.first_arrival, l.last_arrival, '[]') @> q.arrival
       and (l.arrivals is null or q.arrival = any(l.arrivals)) limit 1) h on true
 where q.released_at is null and (%(consumer)s::text is null or c.name = %(consumer)s) and {SELECTED_ITEM}
-  and not exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+  and not exists (
+      select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival
+                             and (n.version = i.version or not coalesce(p.all_versions, false)))
 """  # noqa: S608
 
 LIST_QUARANTINED = QUARANTINED + " order by s.name, c.name, q.arrival limit %(limit)s"
@@ -173,8 +176,9 @@ where b.state in ('done', 'split', 'quarantined', 'skipped') and b.finished_at <
           select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)))
 """
 
-# What a batch that is still there holds stays, so that every batch can be processed again as a whole. Of a message only
-# the body goes: by its id it is known when its queue delivers it once more.
+# What a batch that is still there holds stays, so that every batch can be processed again as a whole; so does every
+# version of a source that shows old ones again. Of a message only the body goes: by its id it is known when its queue
+# delivers it once more.
 PRUNE_ITEMS = f"""
 with held as materialized (
     select l.source_id, n.arrival from slice l cross join lateral {NUMBERS} n
@@ -183,7 +187,8 @@ with held as materialized (
     where i.seen_at < %(before)s
       and exists (select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
       and not exists (
-          select 1 from consumer_position p where p.source_id = i.source_id and coalesce(p.arrival, 0) < i.arrival)
+          select 1 from consumer_position p
+          where p.source_id = i.source_id and (coalesce(p.arrival, 0) < i.arrival or p.all_versions))
       and not exists (select 1 from parked k where k.source_id = i.source_id and k.arrival = i.arrival)
       and not exists (select 1 from held h where h.source_id = i.source_id and h.arrival = i.arrival)
 ), notes as (

@@ -39,11 +39,12 @@ def begin(connection: Connection, source_ids: Collection[int]) -> None:
     connection.execute(_BEGIN, {"sources": list(source_ids)})
 
 
-def positions(starts: Mapping[tuple[str, int], Start]) -> dict[str, Any]:
+def positions(starts: Mapping[tuple[str, int], Start], all_versions: Collection[tuple[str, int]]) -> dict[str, Any]:
     """Return the columns of new positions, by consumer and source: those without all of the history begin later."""
     return {
         "names": [name for name, _ in starts],
         "sources": [source for _, source in starts],
         "histories": [start == "all" for start in starts.values()],
+        "versions": [position in all_versions for position in starts],
         "starts": [start.isoformat() if isinstance(start, date) else None for start in starts.values()],
     }

@@ -68,6 +68,7 @@ create table consumer_position (
     history bigint,
     before_start bigint not null default 0,
     released bigint not null default 0,
+    all_versions boolean not null default false,
     primary key (consumer_id, source_id)
 );
 comment on column consumer_position.arrival is
@@ -78,6 +79,7 @@ comment on column consumer_position.before_start is
     'How many arrivals up to the position were there when the consumer began and lie before its start';
 comment on column consumer_position.released is
     'The last arrival that may be processed without waiting for the consumer''s other sources';
+comment on column consumer_position.all_versions is 'A newer version replaces nothing: the source can show every one';
 
 create table parked (
     consumer_id integer not null references consumer,
@@ -200,8 +202,10 @@ with aside as (
     from quarantine q join consumer_position p on (p.consumer_id, p.source_id) = (q.consumer_id, q.source_id)
     join item i on (i.source_id, i.arrival) = (q.source_id, q.arrival)
     where q.released_at is null and q.arrival <= p.arrival
+      -- Where all versions count, one is replaced when it arrives once more, with the place that it has by then.
       and not exists (
-          select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival)
+          select 1 from item n where n.source_id = i.source_id and n.key = i.key and n.arrival > i.arrival
+                                 and (n.version = i.version or not p.all_versions))
       and not exists (
           select 1 from parked k where k.consumer_id = q.consumer_id and k.source_id = q.source_id
                                    and k.arrival = q.arrival)
