@@ -3,59 +3,32 @@
 Everything is real and in processes of its own: Postgres, a code server, `dagster-daemon run`. The sources are functions
 that show three known items; the sensors return a `SkipReason` and so do less. A check is one scan of one source, or one
 tick of one sensor. Processor time is that of the daemon, the code server and Postgres (Dagster's database and the
-ledger) while they worked through so many checks, and includes what they do between the ticks.
+ledger) while they worked through so many checks, and includes what they do between the ticks: with a longer interval
+that is spread over fewer checks. A source is due in every loop of the daemon; plain sensors are looked at as often as
+the daemon gets to them.
 
     python -m bench.many_sources --json bench/results/many_sources.json
 """
 
 import argparse
 import math
-import os
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
-import yaml
 from sensor_assets.ledger import migrate
-from tenancy.local.postgres import Postgres
 
+from bench.daemon import LEAN, PLAIN_SENSORS, STOCK, Daemon, Server, daemon, server
 from bench.report import Bar, Report, Table
 
-WARM_UP_SECONDS = 240.0
 MOST_CPU_MS = 0.5
 LEAST_RATIO = 200
-
-SENSORS = """
-import dagster as dg
-
-@dg.op
-def nothing():
-    pass
-
-@dg.job
-def job():
-    nothing()
-
-def sensor(number):
-    @dg.sensor(name=f"sensor_{{number}}", job=job, minimum_interval_seconds={every},
-               default_status=dg.DefaultSensorStatus.RUNNING)
-    def look(context):
-        return dg.SkipReason("nothing new")
-    return look
-
-defs = dg.Definitions(jobs=[job], sensors=[sensor(number) for number in range({sources})])
-"""
 
 # Items that are there at the beginning start no runs: this is about what it costs to find nothing.
 MONITOR = """
@@ -125,29 +98,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of a round")
     parser.add_argument("--sources", type=int, default=200)
-    parser.add_argument("--every", type=int, default=10, help="seconds between two checks of a source")
+    parser.add_argument("--every", type=int, default=5, help="seconds between two checks of a source")
     parser.add_argument("--hanging", type=int, default=50, help="sources that hang in the outage")
     parser.add_argument("--hang", type=float, default=20.0, help="seconds until such a source gives up by itself")
     parser.add_argument("--outage", type=float, default=180.0, help="seconds of the outage")
+    parser.add_argument("--outage-every", type=int, default=10, help="seconds between two checks in the outage")
     options = parser.parse_args(arguments)
 
     rounds: list[Round] = []
     outage: Outage | None = None
-    with server() as (postgres, home):
-        bench = Bench(postgres, home, options)
+    with server("many-") as postgres:
+        bench = Bench(postgres, options)
         for number in range(options.rounds):
-            for variant in variants():
+            for variant in VARIANTS:
                 rounds.append(bench.cost(variant, number))
                 print(line(variant.name, [rounds[-1]]), flush=True)
         if options.outage > 0:
-            outage = bench.outage(variants()[-1])
-    result = summary(rounds)
-    return report(rounds, result, outage).deliver(options.json)
+            outage = bench.outage(VARIANTS[-1])
+    return report(rounds, summary(rounds), outage).deliver(options.json)
+
+
+VARIANTS = (
+    Variant("stock sensors", PLAIN_SENSORS, STOCK),
+    Variant("one monitor, stock storage", MONITOR, STOCK),
+    Variant("one monitor, lean storage", MONITOR, LEAN),
+)
 
 
 def report(rounds: Sequence[Round], result: Mapping[str, Any], outage: Outage | None) -> Report:
     """Return what was measured as tables, and what a check may cost."""
-    names = [variant.name for variant in variants()]
+    names = [variant.name for variant in VARIANTS]
     by_name = {name: [each for each in rounds if each.variant == name] for name in names}
     parts = ("daemon", "postgres", "code_server", "total")
 
@@ -198,36 +178,18 @@ def _outage(outage: Outage) -> Table:
     )
 
 
-def variants() -> list[Variant]:
-    """Return what is compared; the lean storage where it is installed."""
-    lean = [Variant("one monitor, lean storage", MONITOR, "lean")] if find_spec("lean_postgres") else []
-    return [Variant("stock sensors", SENSORS, "stock"), Variant("one monitor, stock storage", MONITOR, "stock"), *lean]
-
-
-@contextmanager
-def server() -> Generator[tuple[Postgres, Path]]:
-    """Start a Postgres with its default durability."""
-    home = Path(tempfile.mkdtemp(prefix="many-"))
-    home.chmod(0o755)
-    try:
-        with Postgres(home / "data", home / "socket") as postgres:
-            yield postgres, home
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
 @dataclass(frozen=True)
 class Bench:
     """Where and how long is measured."""
 
-    postgres: Postgres
-    home: Path
+    server: Server
     options: argparse.Namespace
 
     def cost(self, variant: Variant, number: int) -> Round:
         """Let a daemon check for some seconds; returns what a check cost."""
-        with self.platform(variant, f"round_{number}_{variants().index(variant)}", hanging=0) as running:
-            running.until(lambda: running.checks() >= 2 * self.options.sources)
+        name = f"round_{number}_{VARIANTS.index(variant)}"
+        with self.platform(variant, name, every=self.options.every, hanging=0) as running:
+            running.daemon.until(lambda: running.checks() >= 2 * self.options.sources)
             before = running.read()
             time.sleep(self.options.seconds)
             after = running.read()
@@ -237,77 +199,40 @@ class Bench:
 
     def outage(self, variant: Variant) -> Outage:
         """Let some sources hang, and count the scans of all."""
-        with self.platform(variant, "outage", hanging=self.options.hanging) as running:
-            running.until(lambda: running.checks() >= self.options.sources)
+        every, hanging = self.options.outage_every, self.options.hanging
+        with self.platform(variant, "outage", every=every, hanging=hanging) as running:
+            running.daemon.until(lambda: running.checks() >= self.options.sources)
             before, began = running.scans(), time.monotonic()
             time.sleep(self.options.outage)
             after, seconds = running.scans(), time.monotonic() - began
         scans = [after[name] - before[name] for name in sorted(after)]
         return Outage(
             seconds=seconds,
-            expected=seconds / self.options.every,
-            healthy=scans[self.options.hanging :],
-            hanging=scans[: self.options.hanging],
+            expected=seconds / every,
+            healthy=scans[hanging:],
+            hanging=scans[:hanging],
         )
 
     @contextmanager
-    def platform(self, variant: Variant, name: str, *, hanging: int) -> Generator["Platform"]:
-        """Start a code server and a daemon on empty databases."""
-        ledger = f"ledger_{name}"
-        with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
-            for database in (name, ledger):
-                connection.execute(f"create database {database}".encode())
-        with psycopg.connect(self.postgres.url(ledger), autocommit=True) as connection:
+    def platform(self, variant: Variant, name: str, *, every: int, hanging: int) -> Generator["Platform"]:
+        """Start a code server and a daemon, with an empty ledger."""
+        options, ledger = self.options, f"ledger_{name}"
+        text = variant.location.format(sources=options.sources, sensors=options.sources, every=every, hang=options.hang)
+        self.server.execute(f"create database {ledger}")
+        url = self.server.postgres.url(ledger)
+        with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("create schema bench")
-        migrate(self.postgres.url(ledger), "bench")
-        home = self.home / name
-        home.mkdir()
-        socket = home / "code.sock"
-        text = variant.location.format(sources=self.options.sources, every=self.options.every, hang=self.options.hang)
-        (home / "location.py").write_text(text)
-        (home / "dagster.yaml").write_text(yaml.safe_dump(instance(variant.storage, self.postgres.url(name))))
-        workspace = {"load_from": [{"grpc_server": {"socket": str(socket), "location_name": "bench"}}]}
-        (home / "workspace.yaml").write_text(yaml.safe_dump(workspace))
+        migrate(url, "bench")
         environment = {
-            "DAGSTER_HOME": str(home),
             "ENVIRONMENT": "local",
             "TEAM": "bench",
             "LOCATION": "bench",
-            "LEDGER_URL": self.postgres.url(ledger),
+            "LEDGER_URL": url,
             "LEDGER_SCHEMA": "bench",
             "HANGING": str(hanging),
         }
-        programs = {
-            "code_server": ["dagster", "api", "grpc", "-s", str(socket), "-f", str(home / "location.py")],
-            "daemon": ["dagster-daemon", "run", "--workspace", str(home / "workspace.yaml")],
-        }
-        with ExitStack() as stack:
-            processes: dict[str, psutil.Process] = {"postgres": psutil.Process(self.postgres.pid)}
-            for role, (program, *arguments) in programs.items():
-                process = stack.enter_context(
-                    subprocess.Popen(
-                        [str(Path(sys.executable).with_name(program)), *arguments],
-                        env={**os.environ, **environment},
-                        stdout=stack.enter_context((home / f"{role}.log").open("wb")),
-                        stderr=subprocess.STDOUT,
-                    )
-                )
-                stack.callback(process.terminate)
-                processes[role] = psutil.Process(process.pid)
-                while role == "code_server" and not socket.exists():
-                    time.sleep(0.1)
-            counted = variant.location is SENSORS
-            yield Platform(self.postgres.url(name), self.postgres.url(ledger), processes, ticks_are_checks=counted)
-
-
-def instance(storage: str, url: str) -> dict[str, Any]:
-    """Return the configuration of the Dagster instance."""
-    lean = {"custom": {"module": "lean_postgres", "class": "LeanPostgresStorage", "config": {"postgres_url": url}}}
-    return {
-        "storage": lean if storage == "lean" else {"postgres": {"postgres_url": url}},
-        "telemetry": {"enabled": False},
-        "sensors": {"use_threads": True, "num_workers": 8},
-    }
+        with daemon(self.server, name, variant.storage, text, environment) as running:
+            yield Platform(running, url, ticks_are_checks=variant.location is PLAIN_SENSORS)
 
 
 @dataclass(frozen=True)
@@ -321,61 +246,30 @@ class Reading:
 
 @dataclass(frozen=True)
 class Platform:
-    """A daemon at work."""
+    """A daemon at work and the ledger of its sources."""
 
-    dagster_url: str
+    daemon: Daemon
     ledger_url: str
-    processes: Mapping[str, psutil.Process]
     ticks_are_checks: bool
 
     def read(self) -> Reading:
         """Read every counter."""
-        checks, ticks = self.checks(), self.ticks()
-        return Reading({role: seconds(process) for role, process in self.processes.items()}, checks, ticks)
+        checks, ticks = self.checks(), self.daemon.ticks()
+        return Reading(self.daemon.processor_seconds(), checks, ticks)
 
     def checks(self) -> int:
         """Return the number of checks until now."""
-        return self.ticks() if self.ticks_are_checks else sum(self.scans().values())
-
-    def ticks(self) -> int:
-        """Return the number of ticks that ended."""
-        with psycopg.connect(self.dagster_url) as connection:
-            try:
-                row = connection.execute("select count(*) from job_ticks where status <> 'STARTED'").fetchone()
-            except psycopg.errors.UndefinedTable:
-                return 0
-        return int(row[0]) if row else 0
+        return self.daemon.ticks() if self.ticks_are_checks else sum(self.scans().values())
 
     def scans(self) -> dict[str, int]:
         """Return how often each source was scanned."""
         with psycopg.connect(self.ledger_url, options="-c search_path=bench") as connection:
             return dict(connection.execute("select name, scans from source").fetchall())
 
-    def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until the daemon is in its stride.
-
-        Raises:
-            TimeoutError: It does not get there.
-        """
-        deadline = time.monotonic() + WARM_UP_SECONDS
-        while not reached():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.checks()} checks in {WARM_UP_SECONDS:.0f} s")
-            time.sleep(1)
-
-
-def seconds(process: psutil.Process) -> float:
-    """Return what a process, its living children and those that it has waited for have used, in seconds."""
-    while True:
-        try:
-            return sum(sum(member.cpu_times()[:4]) for member in [process, *process.children(recursive=True)])
-        except psutil.NoSuchProcess:
-            continue  # one ended meanwhile; its time is its parent's now
-
 
 def summary(rounds: Sequence[Round]) -> dict[str, Any]:
     """Return the median of each variant, and the ratio of the last to the first in each round."""
-    names = [variant.name for variant in variants()]
+    names = [variant.name for variant in VARIANTS]
     by_name = {name: [each for each in rounds if each.variant == name] for name in names}
     pairs = zip(by_name[names[0]], by_name[names[-1]], strict=True)
     return {

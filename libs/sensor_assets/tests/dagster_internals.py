@@ -6,6 +6,8 @@
   it.
 - `SyncInMemoryRunLauncher`: runs in the daemon's process, for tests that are not about processes.
 - `execute_backfill_iteration`, `launchPartitionBackfill`: the daemon's loop for backfills, and what the UI sends.
+- `EventLogConsumerDaemon`, `execute_run_monitoring_iteration`: the daemon's loops that retry failed runs and end those
+  that take too long, where the instance asks for it.
 - `execute_run`, `InMemoryJob`: a re-execution without a server to ask for it.
 - `InstigatorState`, `SensorInstigatorData`: what the UI's "set cursor" writes.
 - `InstigationLogger`: what `context.log` of a sensor is; `get_instigation_log_records` reads what a tick has logged.
@@ -34,7 +36,9 @@ from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, RUN_K
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster_graphql.client.query import LAUNCH_PARTITION_BACKFILL_MUTATION
 from dagster_graphql.test.utils import execute_dagster_graphql
@@ -58,11 +62,17 @@ class Daemon:
 
     def __init__(self, workspace: IWorkspaceProcessContext[Any]) -> None:
         self._workspace = workspace
+        self._retries = EventLogConsumerDaemon()
 
     def round(self, *, sensor: str = "", crash_point: str = "") -> None:
         """Evaluate every sensor that is due, launch what it asks for; die by SIGKILL at the crash point."""
         flags = {sensor: {crash_point: signal.SIGKILL}} if crash_point else None
-        list(execute_sensor_iteration(self._workspace, logging.getLogger("daemon"), None, None, None, flags))
+        log = logging.getLogger("daemon")
+        list(execute_sensor_iteration(self._workspace, log, None, None, None, flags))
+        if self._workspace.instance.run_retries_enabled:
+            list(self._retries.run_iteration(self._workspace))
+        if self._workspace.instance.run_monitoring_enabled:
+            list(execute_run_monitoring_iteration(self._workspace, log))
 
     def launch_backfill(self, asset: str, partitions: Sequence[str] | None) -> str:
         """Do what the UI does when a person launches a backfill, of all partitions without a choice; returns its id."""

@@ -169,9 +169,19 @@ def running_world(
     *,
     location: str = "daemon_location",
     sources: Sequence[str] = ("days", "loose"),
+    settings: str = "",
 ) -> Generator[World]:
-    """Create databases, start a code server for a location beside this module, and connect a daemon to it."""
-    environment = prepared(postgres, directory, name, sources=sources)
+    """Create databases, start a code server for a location beside this module, and connect a daemon to it.
+
+    Args:
+        postgres: The server.
+        directory: Where the outside, the sink and Dagster's home are put.
+        name: Ends the names of the databases.
+        location: The module that holds the location.
+        sources: Folders of the outside.
+        settings: More of `dagster.yaml`.
+    """
+    environment = prepared(postgres, directory, name, sources=sources, settings=settings)
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -193,7 +203,9 @@ def running_world(
         os.environ.update(before)
 
 
-def prepared(postgres: Postgres, directory: Path, name: str, *, sources: Sequence[str]) -> dict[str, str]:
+def prepared(
+    postgres: Postgres, directory: Path, name: str, *, sources: Sequence[str], settings: str = ""
+) -> dict[str, str]:
     """Create the databases and folders of a world; returns the environment of its processes."""
     for part in (*(f"landing/{source}" for source in sources), "sink", "home"):
         (directory / part).mkdir(parents=True)
@@ -204,7 +216,7 @@ def prepared(postgres: Postgres, directory: Path, name: str, *, sources: Sequenc
     with psycopg.connect(ledger_url, autocommit=True) as connection:
         connection.execute("create schema tested")
     migrate(ledger_url, "tested")
-    (directory / "home" / "dagster.yaml").write_text(INSTANCE.format(url=dagster_url))
+    (directory / "home" / "dagster.yaml").write_text(INSTANCE.format(url=dagster_url) + settings)
     return {
         "DAGSTER_HOME": str(directory / "home"),
         "ENVIRONMENT": "local",

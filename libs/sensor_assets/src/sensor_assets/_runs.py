@@ -15,6 +15,8 @@ RUN_KEY_TAG = "dagster/run_key"
 
 _ERROR_CHARACTERS = 2000
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
+
 # Longest that Dagster's retry of a failed run is waited for.
 RETRY_SECONDS = 600.0
 
@@ -91,8 +93,21 @@ class InstanceRuns:
                 cause = error
                 while cause.cause is not None:
                     cause = cause.cause
-                return f"run {run.run_id}: {cause.message.strip()}"[:_ERROR_CHARACTERS]
-        return f"run {run.run_id} ended as {run.status.value}"
+                # Of a step that was interrupted, what interrupted it says more.
+                if cause.cls_name != INTERRUPTED:
+                    return f"run {run.run_id}: {cause.message.strip()}"[:_ERROR_CHARACTERS]
+        return f"run {run.run_id} {self._end(run)}"[:_ERROR_CHARACTERS]
+
+    def _end(self, run: dg.DagsterRun) -> str:
+        """Say how a run ended that no step explains: it was cancelled, monitoring ended it, its process was lost."""
+        kinds = {
+            dg.DagsterEventType.RUN_CANCELING,
+            dg.DagsterEventType.RUN_CANCELED,
+            dg.DagsterEventType.RUN_FAILURE,
+        }
+        events = [entry.dagster_event for entry in self._instance.all_logs(run.run_id, of_type=kinds)]
+        said = dict.fromkeys(event.message.strip() for event in events if event is not None and event.message)
+        return f"ended as {run.status.value}" + "".join(f"; {text}" for text in said)
 
 
 def _of_attempt(records: Sequence[dg.RunRecord], run_key: str) -> list[dg.RunRecord]:
