@@ -1,23 +1,20 @@
 """A line between a client and a server that a test disturbs.
 
-Toxiproxy where the tools for tests are at hand, otherwise a small proxy that knows the same faults.
+Toxiproxy where it is on the PATH, otherwise a small proxy that knows the same faults.
 """
 
 import json
-import shutil
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
 import httpx
 
-TOOLS = Path(__file__).parents[3].parent / "shared" / "tools"
 CHUNK = 65536
 # Toxiproxy answers when what it delays has gone through.
 TOXIPROXY_SECONDS = 30
@@ -204,25 +201,14 @@ class ToxicLine:
         httpx.post(f"{self._url}/toxics", content=json.dumps(body), timeout=TOXIPROXY_SECONDS).raise_for_status()
 
 
-def toxiproxy_program(directory: Path) -> Path | None:
-    """Return toxiproxy's server, unpacked from the tools for tests, or None where they are not at hand."""
-    if found := shutil.which("toxiproxy-server"):
-        return Path(found)
-    install = TOOLS / "install"
-    if not install.exists():
-        return None
-    done = subprocess.run([str(install), str(directory), "toxiproxy-server"], check=False, capture_output=True)
-    return directory / "toxiproxy-server" if done.returncode == 0 else None
-
-
 @contextmanager
-def running_toxiproxy(program: Path) -> Generator[str]:
+def running_toxiproxy(program: str) -> Generator[str]:
     """Start toxiproxy and return the URL of its API."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen([str(program), "-host", "127.0.0.1", "-port", str(port)], stdout=quiet, stderr=quiet)
+    process = subprocess.Popen([program, "-host", "127.0.0.1", "-port", str(port)], stdout=quiet, stderr=quiet)
     api = f"http://127.0.0.1:{port}"
     try:
         for _ in range(100):

@@ -1,6 +1,7 @@
 """Faults on the line to a source: answers that come late, in halves or never, connections that are reset or refused."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from sensor_assets.ledger import PostgresLedger
 from tenancy.local.postgres import Postgres
 
 from .aws_server import running_aws, sqs_client
-from .faults import Line, disturbed, running_toxiproxy, toxiproxy_program
+from .faults import Line, disturbed, running_toxiproxy
 from .outsides import Http, Outside, Queue, Table
 from .scanning import Scanner
 from .site_server import running_site
@@ -42,9 +43,9 @@ def aws() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
-    """Return the URL of toxiproxy, or None where the tools for tests are not at hand: then a proxy of our own works."""
-    program = toxiproxy_program(tmp_path_factory.mktemp("tools"))
+def toxiproxy() -> Iterator[str | None]:
+    """Return the URL of toxiproxy, or None where it is not on the PATH: then a proxy of our own works."""
+    program = shutil.which("toxiproxy-server")
     if program is None:
         yield None
         return
