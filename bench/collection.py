@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, str] = {
     "object_listing": "A million objects in a bucket",
     "ledger_first_sight": "The ledger at a million items",
     "many_sources": "Many sources in one monitor",
+    "hanging_sources": "Sources that hang",
     "storage_ticks": "A tick on the lean storage",
     "import_cost": "What an import costs",
 }

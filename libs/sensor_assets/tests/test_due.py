@@ -19,9 +19,9 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def scans(name: str, interval: float, ticks: list[float]) -> list[float]:
+def scans(name: str, interval: float, ticks: list[float], tick: float | None = None) -> list[float]:
     """Return the ticks in which a healthy source is scanned, whose ticks come at these seconds."""
-    tick = tick_seconds([interval])
+    tick = tick or tick_seconds([interval])
     scanned: list[float] = []
     state = SourceState(id=1, name=name)
     for moment in ticks:
@@ -39,6 +39,14 @@ def test_an_interval_holds_on_average_however_much_the_ticks_come_late(
     ticks = [(number + delay) * interval for number, delay in enumerate(delays)]
     scanned = scans(name, interval, ticks)
     assert len(ticks) - 2 <= len(scanned) <= len(ticks)
+
+
+def test_an_interval_holds_while_ticks_take_so_long_that_others_are_left_out() -> None:
+    """What sources that hang do to a monitor with two ticks in an interval: the others come late, but they come."""
+    interval, tick = 10.0, 5.0
+    ticks = [0.0, *accumulate([5.2, 10.2, 5.1, 10.3, 4.9] * 40)]
+    counts = [len(scans(f"source_{number}", interval, ticks, tick)) for number in range(200)]
+    assert min(counts) >= ticks[-1] / interval - 1
 
 
 @given(NAMES, st.floats(1.0, 3600.0), st.integers(3, 40))
@@ -139,6 +147,15 @@ def test_what_is_longest_overdue_comes_first_and_what_is_not_due_not_at_all(
     }
     moments = [state.due_at.timestamp() if state.due_at else 0.0 for state in found]
     assert moments == sorted(moments)
+
+
+def test_sources_that_fail_stand_behind_the_others_but_not_for_ever() -> None:
+    states = {
+        "long sick": SourceState(id=1, name="long sick", due_at=at(-60), failures=3),
+        "sick": SourceState(id=2, name="sick", due_at=at(-20), failures=1),
+        "well": SourceState(id=3, name="well", due_at=at(-5)),
+    }
+    assert [state.name for state in due(states, NOW, 10)] == ["long sick", "well", "sick"]
 
 
 def test_a_person_can_have_failing_sources_asked_at_once() -> None:

@@ -26,8 +26,11 @@ FIRST_RETRY = 60.0
 MOST_SLOWDOWN = 8
 LONGEST_RETRY = 900.0
 
-# A scan that is later than this part of its interval was missed; the next one is not to follow on its heels.
-LATE = 0.75
+# A scan that is later than this part of its interval was missed; the next one is not to follow on its heels. A tick
+# that waits for sources that hang makes the next one late by up to three quarters of an interval.
+LATE = 0.9
+# A source that fails stands behind the others as if it had fallen due so much later: it may use its whole patience.
+BEHIND_SECONDS = 30.0
 
 Breaker = Literal["closed", "open", "half-open"]
 
@@ -90,7 +93,7 @@ def breaker(state: SourceState, now: datetime) -> Breaker:
 
 
 def due(states: Mapping[str, SourceState], now: datetime, tick: float, *, retry: bool = False) -> list[SourceState]:
-    """Return the sources to scan in a tick, longest overdue first.
+    """Return the sources to scan in a tick, longest overdue first, those that fail behind the others.
 
     Args:
         states: Sources by name.
@@ -102,7 +105,7 @@ def due(states: Mapping[str, SourceState], now: datetime, tick: float, *, retry:
     latest = now + timedelta(seconds=tick / 2)
     # What was never scanned has waited longest.
     waiting = {
-        name: state.due_at.timestamp() if state.due_at else 0.0
+        name: (state.due_at.timestamp() if state.due_at else 0.0) + (BEHIND_SECONDS if state.failures else 0.0)
         for name, state in states.items()
         if state.due_at is None or state.due_at <= latest or (retry and state.failures > 0)
     }
