@@ -31,7 +31,7 @@ class Limits:
 
     launches: int = 25
     scans: int = 16
-    soon: float = 1.0
+    soon: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
