@@ -331,7 +331,7 @@ def test_a_group_of_two_hundred_sources_loads_and_selects_two_hundred_assets(
     assert selection is not None
     assert len(selection.resolve(location.definitions.resolve_asset_graph())) == 200
     assert len(monitor.description or "") < 500
-    assert (sensors["many"].minimum_interval_seconds, sensors[MONITOR].minimum_interval_seconds) == (15, 30)
+    assert (sensors["many"].minimum_interval_seconds, sensors[MONITOR].minimum_interval_seconds) == (14, 29)
 
 
 # --- what a person reads

@@ -14,4 +14,4 @@ def test_definitions_load_with_two_sources_and_one_monitor() -> None:
         assert node.owners == ["team:fleet"]
     (monitor,) = list(definitions.sensors or ())
     assert monitor.name == "source_monitor"
-    assert monitor.minimum_interval_seconds == 5
+    assert monitor.minimum_interval_seconds == 4  # a second early, so that no look of the daemon is missed
