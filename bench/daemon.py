@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import psycopg
 import yaml
+from sensor_assets.ledger import migrate
 from tenancy.local.postgres import Postgres
 
 STOCK, LEAN = "stock", "lean"
@@ -119,6 +120,22 @@ def server(prefix: str) -> Generator[Server]:
             yield Server(postgres, home, admin)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def empty_ledger(server: Server, name: str) -> dict[str, str]:
+    """Make a database with an empty ledger; returns the variables by which a location finds it."""
+    server.execute(f"create database ledger_{name}")
+    url = server.postgres.url(f"ledger_{name}")
+    with psycopg.connect(url, autocommit=True, application_name=BENCH) as connection:
+        connection.execute("create schema bench")
+    migrate(url, "bench")
+    return {
+        "ENVIRONMENT": "local",
+        "TEAM": "bench",
+        "LOCATION": "bench",
+        "LEDGER_URL": url,
+        "LEDGER_SCHEMA": "bench",
+    }
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from sensor_assets.ledger import migrate
 
-from bench.daemon import BENCH, Daemon, Server, daemon
+from bench.daemon import BENCH, Daemon, Server, daemon, empty_ledger
 
 PATIENCE_SECONDS = 1800.0
 IDLE_SECONDS = 60.0
@@ -149,23 +148,14 @@ def file_platform(server: Server, name: str, storage: str, location: Path, day_s
         location: The Python file that the code server serves.
         day_seconds: How long a day is.
     """
-    server.execute(f"create database ledger_{name}")
-    url = server.postgres.url(f"ledger_{name}")
-    with psycopg.connect(url, autocommit=True, application_name=BENCH) as connection:
-        connection.execute("create schema bench")
-    migrate(url, "bench")
     landing, sink = (server.home / f"{name}_{place}" for place in ("landing", "sink"))
     landing.mkdir()
     sink.mkdir()
     environment = {
-        "ENVIRONMENT": "local",
-        "TEAM": "bench",
-        "LOCATION": "bench",
-        "LEDGER_URL": url,
-        "LEDGER_SCHEMA": "bench",
+        **empty_ledger(server, name),
         "LANDING": str(landing),
         "SINK": str(sink),
         "DAY_SECONDS": str(day_seconds),
     }
     with daemon(server, name, storage, location.read_text(), environment, QUEUE) as running:
-        yield Platform(running, url, landing, sink)
+        yield Platform(running, environment["LEDGER_URL"], landing, sink)

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sensor_assets.ledger import migrate
 
-from bench.daemon import LEAN, PLAIN_SENSORS, STOCK, Daemon, Server, daemon, server
+from bench.daemon import LEAN, PLAIN_SENSORS, STOCK, Daemon, Server, daemon, empty_ledger, server
 from bench.report import Bar, Report, Table
 
 NOT_DUE = 3600
@@ -214,23 +213,11 @@ def platform(
         hanging: how many of the sources hang once the outage has begun.
         hang: seconds until a source that hangs gives up by itself.
     """
-    text, ledger = variant.location.format(sources=sources, sensors=sources, every=every, hang=hang), f"ledger_{name}"
-    server.execute(f"create database {ledger}")
-    url = server.postgres.url(ledger)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("create schema bench")
-    migrate(url, "bench")
-    environment = {
-        "ENVIRONMENT": "local",
-        "TEAM": "bench",
-        "LOCATION": "bench",
-        "LEDGER_URL": url,
-        "LEDGER_SCHEMA": "bench",
-        "HANGING": str(hanging),
-        "OUTAGE": str(outage := server.home / f"{name}-outage"),
-    }
+    text = variant.location.format(sources=sources, sensors=sources, every=every, hang=hang)
+    outage = server.home / f"{name}-outage"
+    environment = {**empty_ledger(server, name), "HANGING": str(hanging), "OUTAGE": str(outage)}
     with daemon(server, name, variant.storage, text, environment) as running:
-        yield Platform(running, url, outage, ticks_are_checks=variant.location is PLAIN_SENSORS)
+        yield Platform(running, environment["LEDGER_URL"], outage, ticks_are_checks=variant.location is PLAIN_SENSORS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A real Postgres for the whole session, and a migrated ledger that is empty at the start of each test."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from sensor_assets.ledger import PostgresLedger, migrate
 from tenancy.local.postgres import Postgres
 
 from . import object_stores
+
+# A script that starts the tests in the background leaves SIGINT ignored, and Dagster handles SIGTERM as it finds SIGINT
+# handled. Its children inherit that, and those that copy a run's output are then waited for half a minute each.
+if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 SCHEMA = "team_a"
 
