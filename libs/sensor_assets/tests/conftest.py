@@ -17,8 +17,9 @@ from . import object_stores
 
 # A script that starts the tests in the background leaves SIGINT ignored, and Dagster handles SIGTERM as it finds SIGINT
 # handled. Its children inherit that, and those that copy a run's output are then waited for half a minute each.
-if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+for ending in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(ending) is signal.SIG_IGN:
+        signal.signal(ending, signal.default_int_handler)
 
 SCHEMA = "team_a"
 
