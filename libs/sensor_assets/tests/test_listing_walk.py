@@ -3,14 +3,15 @@
 import inspect
 import textwrap
 from collections.abc import Callable
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any
 
 import pytest
 from sensor_assets._listing import scan as scan_module
 from sensor_assets._listing import walk as walk_module
+from sensor_assets._listing.scan import KeyRange, Plan
 
-from .listing_model import ViolationError, histories
+from .listing_model import Store, StoreLister, ViolationError, World, histories
 
 HISTORIES = 12_000
 # A mutant that survives that many histories fails the suite.
@@ -21,6 +22,17 @@ def test_every_version_is_detected_once_whatever_happens_to_the_store() -> None:
     seed = SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # a failing history names its own seed: play(seed) repeats it
     assert sum(histories(seed, HISTORIES)) > HISTORIES
+
+
+def test_a_scan_with_time_for_one_page_gets_past_a_page_that_ends_just_before_the_window() -> None:
+    world = World(Random(0))
+    world.store, plan = Store(keeps_versions=False), Plan(window=[KeyRange("b", "z")], sweep=1)
+    world.lister = StoreLister(world.store, 1, tells_the_end=True)
+    for key in ("a", "a\U0001f600", "b"):  # the second lies between where a store is asked to begin and the window
+        world.store.put(key)
+    for _ in range(10):
+        world.scan(plan, steps=1)
+    world.must_know()
 
 
 # --- mutants: (what is wrong, where, its replacement)

@@ -126,11 +126,9 @@ class Scan:
         reached = self.position.window
         ranges = self._ranges()
         for start, stop in ranges:
-            first = _below(start) if gap else start
-            if reached is not None and order(reached) >= order(start):
-                if stop is not None and order(reached) >= order(stop):
-                    continue
-                first = reached if gap else _next(reached)
+            if reached is not None and stop is not None and order(reached) >= order(stop):
+                continue
+            first = _first(start, reached, gap=gap)
             for step in walk(self._lister, self._pages, first, stop, gap=gap):
                 reached = step.reached
                 over = reached is None or ((start, stop) == ranges[-1] and _over(step, stop))
@@ -164,6 +162,17 @@ class Scan:
 
 def _over(step: Step, stop: str | None) -> bool:
     return step.reached is None or (stop is not None and order(step.reached) >= order(stop))
+
+
+def _first(start: str, reached: str | None, *, gap: bool) -> str | None:
+    """Return where to begin with a range, or to go on with it."""
+    first = _below(start) if gap else start
+    if reached is None:
+        return first
+    # A page may end between the key below a range and its start: that, too, is something reached, or a scan that has
+    # time for one page only would never get further.
+    resumed = reached if gap else _next(reached)
+    return resumed if first is None or order(resumed) > order(first) else first
 
 
 def _below(key: str) -> str | None:
