@@ -35,6 +35,20 @@ def test_a_scan_with_time_for_one_page_gets_past_a_page_that_ends_just_before_th
     world.must_know()
 
 
+def test_a_first_sweep_with_time_for_one_page_ends_although_the_window_cuts_the_last_page_anew() -> None:
+    world = World(Random(0))
+    world.store, plan = Store(keeps_versions=False), Plan(window=[KeyRange("b", "z")], sweep=1)
+    world.lister = StoreLister(world.store, 3, tells_the_end=False)
+    for key in ("a", "a1", "a2", "aa", "c", "d"):
+        world.store.put(key)
+    for _ in range(10):
+        world.scan(plan, steps=1)
+    world.store.put("a")  # where the sweep has been: it is seen when the sweep begins again
+    for _ in range(10):
+        world.scan(plan, steps=1)
+    world.must_know()
+
+
 # --- mutants: (what is wrong, where, its replacement)
 
 Original = Any

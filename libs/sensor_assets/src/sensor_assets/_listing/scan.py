@@ -149,7 +149,11 @@ class Scan:
         limit = self._plan.sweep if self.position.swept else None
         calls = self._lister.calls
         start = None if self.position.sweep is None else _next(self.position.sweep)
-        for step in walk(self._lister, self._pages, start, stop):
+        if gap := not self.position.swept:
+            # The window cuts the last page anew meanwhile: to go back to its beginning, as a walk does to a page that
+            # has room, would be to go through it again and again when there is time for one page only.
+            start = self.position.sweep
+        for step in walk(self._lister, self._pages, start, stop, gap=gap):
             over = _over(step, stop)
             self._at(sweep=None if over else step.reached, swept=over or self.position.swept, turn="window")
             yield step
