@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from tenancy import environments, register
-from tenancy.environments import ENVIRONMENTS, SecretRef, values_path
+from tenancy.environments import ENVIRONMENTS, values_path
 from tenancy.reading import read
+from tenancy.variables import SecretRef
 
 ROOT = Path(__file__).parents[1]
 REGISTER = register.load(ROOT / "tenants.yaml")

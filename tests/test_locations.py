@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from tenancy import environments, register
-from tenancy.environments import ENVIRONMENTS, SecretRef, values_path
+from tenancy.environments import ENVIRONMENTS, values_path
 from tenancy.register import Location
+from tenancy.variables import SecretRef
 
 ROOT = Path(__file__).parent.parent
 LOCATIONS = register.load(ROOT / "tenants.yaml").locations

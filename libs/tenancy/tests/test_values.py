@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tenancy import environments, register
 from tenancy.document import InvalidFileError
-from tenancy.environments import Secret, SecretRef
+from tenancy.variables import Secret, SecretRef
 
 LOCAL = """\
 environment: local

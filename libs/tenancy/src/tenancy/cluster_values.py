@@ -9,15 +9,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tenancy.closed import Closed
-from tenancy.environments import SecretKey, SecretName
+from tenancy.names import PATTERN
 from tenancy.register import Cpu, Memory, matching
+from tenancy.variables import SecretKey, SecretName, Variables
 
+Label = Annotated[str, *matching(PATTERN, "must be lower case letters, digits and single dashes")]
 Host = Annotated[str, *matching(r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$", "must be a host name, or empty")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Cidr = Annotated[
-    str, *matching(r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")
+Cidr = Annotated[str, *matching(r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")]
+Image = Annotated[
+    str,
+    *matching(
+        r"^[a-z0-9][a-z0-9._/:-]{0,200}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64})$",
+        "must be an image with its tag or digest, as in registry.example/team@sha256:...",
+    ),
 ]
-Labels = dict[str, str]
+Path = Annotated[str, *matching(r"^(/[A-Za-z0-9._-]+)*$", 'must be as in "/dagster", or empty')]
+StringMap = dict[str, str]
 
 
 class Amounts(Closed):
@@ -40,35 +48,44 @@ class Resources(Closed):
 
 def resources(cpu: str, memory: str, most_cpu: str, most_memory: str) -> Resources:
     """Return resources, for defaults."""
-    return Resources(
-        requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=most_cpu, memory=most_memory)
-    )
+    return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=most_cpu, memory=most_memory))
 
 
 class PythonClass(Closed):
-    """A class that takes the place of the platform's own."""
+    """A class that takes the place of the platform's own; it must be in the platform's image."""
 
     module: str
-    """Module to import; it must be in the platform's image."""
+    """Module to import."""
     name: str
     """Name in it."""
+
+
+class ControlPlane(Closed):
+    """Where webserver and daemon are, and what both see."""
+
+    namespace: Label = "dagster"
+    """Namespace of the release of helm/platform."""
+    release: Label = "platform"
+    """Name of that release."""
+    dedicated_to: str = ""
+    """A team with `isolation: dedicated`: this release is its own control plane. Empty: the one that teams share."""
+    variables: Variables = {}
+    """Environment variables of webserver and daemon, such as credentials for the store of compute logs."""
 
 
 class Webserver(Closed):
     """The UI and GraphQL."""
 
     replicas: Annotated[int, Field(ge=1, le=20)] = 2
-    """Pods. With two or more, an upgrade or a lost node is not seen from outside."""
-    module: str = "tenancy.cluster.webserver"
-    """Python module with `run(workspace, port, path_prefix)` that serves."""
-    path_prefix: Annotated[str, *matching(r"^(/[A-Za-z0-9._-]+)*$", 'must be as in "/dagster", or empty')] = ""
+    """Pods. With two or more, a lost node is not seen from outside."""
+    path_prefix: Path = ""
     """Path under which the UI is reached, as in /dagster."""
-    resources: Resources = resources("100m", "400Mi", "2", "1Gi")
+    resources: Resources = resources("100m", "384Mi", "2", "1Gi")
     """Of each pod."""
 
 
 class Daemon(Closed):
-    """Sensors, schedules, queue and run monitor; one pod, always."""
+    """Sensors, schedules, queue and run monitor: one pod, always."""
 
     sensor_threads: Annotated[int, Field(ge=1, le=256)] = 16
     """Sensors evaluated at once. More than there are sensors that may hang at the same time."""
@@ -76,7 +93,7 @@ class Daemon(Closed):
     """Schedules evaluated at once."""
     run_coordinator: PythonClass = PythonClass(module="tenancy.cluster.coordinator", name="TeamRunCoordinator")
     """The queue of runs."""
-    resources: Resources = resources("200m", "400Mi", "2", "2Gi")
+    resources: Resources = resources("200m", "384Mi", "2", "2Gi")
     """Of the pod."""
 
 
@@ -85,19 +102,19 @@ class CodeServers(Closed):
 
     replicas: Annotated[int, Field(ge=1, le=10)] = 2
     """Pods of each location."""
-    drain_seconds: Annotated[int, Field(ge=5, le=600)] = 60
-    """How long a pod that is replaced may finish what it has begun: a sensor's evaluation takes up to 60 s."""
-    resources: Resources = resources("100m", "300Mi", "1", "1Gi")
+    drain_seconds: Annotated[int, Field(ge=5, le=600)] = 65
+    """How long a pod that is replaced may finish what it has begun; a sensor's evaluation takes up to 60 s."""
+    resources: Resources = resources("100m", "256Mi", "1", "512Mi")
     """Of each pod."""
 
 
 class RunPods(Closed):
-    """The pods in which runs are executed."""
+    """The pods in which runs are executed, one for each run."""
 
-    resources: Resources = resources("250m", "512Mi", "1", "2Gi")
+    resources: Resources = resources("250m", "512Mi", "1", "1Gi")
     """Of each run that asks for nothing else by its tag tenancy/resources."""
-    most: Amounts = Amounts(cpu="4", memory="16Gi")
-    """Most that the tag may ask for."""
+    most: Amounts = Amounts(cpu="4", memory="8Gi")
+    """Most that the tag may ask for, and most that any container in a team's namespace may have."""
     keep_seconds: Annotated[int, Field(ge=60, le=604_800)] = 86_400
     """How long a finished run's pod is kept, for its log."""
     start_timeout_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
@@ -106,27 +123,49 @@ class RunPods(Closed):
     """A run that takes longer is ended."""
 
 
-class SecretKeys(Closed):
-    """An existing Secret with the login of a role that may create roles and databases."""
+class Scheduling(Closed):
+    """Which nodes pods may be put on; for the control plane, code servers and runs alike."""
 
-    name: SecretName
-    """Name of the Secret, in the release's namespace."""
+    node_selector: StringMap = {}
+    """Labels that a node must have."""
+    tolerations: list[dict[str, str | int]] = []
+    """Taints that are tolerated, as Kubernetes writes them."""
+
+
+class AdminSecret(Closed):
+    """An existing Secret, in the control plane's namespace, with a login that may create roles and databases."""
+
+    name: SecretName = "database-admin"
+    """Name of the Secret."""
     username: SecretKey = "username"
     """Key that holds the role's name."""
     password: SecretKey = "password"  # noqa: S105 - the name of a key
     """Key that holds its password."""
 
 
+class Passwords(Closed):
+    """Where the passwords of the control plane's and the teams' logins come from."""
+
+    source: Literal["generated", "existing", "external"] = "generated"
+    """generated: made at the first install and kept. existing: Secrets that you bring. external: ExternalSecrets."""
+    store: SecretName = "secrets"
+    """ClusterSecretStore of the External Secrets Operator."""
+    path: Annotated[str, *matching(r"^[A-Za-z0-9/_.+=@-]{1,400}$", "must be a path without spaces")] = (
+        "dagster/database"
+    )
+    """Where the store keeps them: <path>/<role>, with the role `dagster` and one for each team."""
+
+
 class EmbeddedDatabase(Closed):
     """A Postgres in the cluster, for development: one pod, no backup, no failover."""
 
     enabled: bool = False
-    """true: the chart brings the database; host, admin_secret and sslmode are then not yours to set."""
-    image: str = "postgres:17"
+    """true: the chart brings the database; host, sslmode and admin_secret are then its own."""
+    image: Image = "postgres:17"
     """Its image."""
     storage: Memory = "8Gi"
     """Size of its volume."""
-    storage_class: str = ""
+    storage_class: Annotated[str, *matching(r"^[a-z0-9.-]{0,253}$", "must be the name of a StorageClass")] = ""
     """Class of its volume; empty: the cluster's default."""
     resources: Resources = resources("100m", "256Mi", "2", "1Gi")
     """Of its pod."""
@@ -141,7 +180,126 @@ class Database(Closed):
     """Host name. Must be set unless the database is embedded."""
     port: Port = 5432
     """Port."""
-    sslmode: Literal["disable", "require", "verify-full"] = "require"
+    sslmode: Literal["disable", "require"] = "require"
     """How connections are secured, as libpq names it."""
-    admin_secret: SecretKeys = SecretKeys(name="database-admin")
-    """Login with which the migration makes databases, schemas and the roles of control plane and teams."""
+    cidrs: list[Cidr] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+    """Where the database may be: the hole in the teams' network policies, at its port only."""
+    admin_secret: AdminSecret = AdminSecret()
+    """Login with which the migration makes databases, schemas and roles."""
+    passwords: Passwords = Passwords()
+    """Passwords of the roles that it makes."""
+    migration_seconds: Annotated[int, Field(ge=60, le=7200)] = 600
+    """How long a migration may take, and how long the control plane waits for it."""
+
+
+class ComputeLogs(Closed):
+    """What runs write to stdout and stderr, kept in an object store for the UI."""
+
+    bucket: Annotated[str, *matching(r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$", "must be a bucket's name, or empty")] = (
+        ""
+    )
+    """Bucket. Empty: nothing is kept, only `kubectl logs` shows it."""
+    prefix: Annotated[str, *matching(r"^[A-Za-z0-9/_.-]{1,200}$", "must be a path without spaces")] = "compute-logs"
+    """First part of the keys."""
+    region: Annotated[str, *matching(r"^[a-z0-9-]{0,40}$", "must be a region, or empty")] = ""
+    """Region; empty: as the pod's environment says."""
+    endpoint: Annotated[str, *matching(r"^(https?://[^\s/@]+(/[^\s@]*)?)?$", "must be a URL, or empty")] = ""
+    """URL of a store that is not AWS's own; empty: AWS."""
+
+
+class Egress(Closed):
+    """One named hole in the teams' network policies: pods of a namespace, or addresses."""
+
+    namespace: Annotated[str, *matching(r"^([a-z0-9][a-z0-9-]{0,62})?$", "must be a namespace, or empty")] = ""
+    """Namespace that may be reached; empty: the addresses below."""
+    cidrs: list[Cidr] = []
+    """Addresses that may be reached."""
+    ports: list[Port]
+    """TCP ports there."""
+
+
+class Network(Closed):
+    """What pods of the teams may reach, and who may reach the webserver."""
+
+    internet: bool = True
+    """Whether teams' pods reach addresses outside blocked_cidrs."""
+    blocked_cidrs: list[Cidr] = [
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+    ]
+    """What is not the internet: the cluster's own and private addresses, and the cloud's metadata service."""
+    egress: dict[Label, Egress] = {}
+    """Holes by name, for the pods of all teams: object-store: {namespace: minio, ports: [9000]}."""
+    team_egress: dict[str, dict[Label, Egress]] = {}
+    """Holes by team and name, for the pods of that team alone."""
+    webserver_cidrs: list[Cidr] = []
+    """Addresses outside the cluster that may reach the webserver, such as a load balancer's. Pods may, but for the
+    teams' own."""
+
+
+class Ingress(Closed):
+    """An Ingress for the webserver."""
+
+    host: Host = ""
+    """Host name of the UI. Empty: no Ingress."""
+    class_name: Host = ""
+    """IngressClass; empty: the cluster's default."""
+    tls_secret: Host = ""
+    """Secret with the certificate; empty: the controller's own."""
+    annotations: StringMap = {}
+    """Annotations of the Ingress."""
+
+
+class Gateway(Closed):
+    """An HTTPRoute of the Gateway API for the webserver."""
+
+    host: Host = ""
+    """Host name of the UI. Empty: no HTTPRoute."""
+    name: Host = ""
+    """Name of the Gateway."""
+    namespace: Host = ""
+    """Its namespace."""
+
+
+class ServiceAccounts(Closed):
+    """The service accounts of code servers, runs and control plane."""
+
+    annotations: StringMap = {}
+    """On those of teams; {team} stands for the team's name. For an identity in the cloud on EKS:
+    eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/dagster-{team}"""
+    control_plane_annotations: StringMap = {}
+    """On that of the control plane."""
+
+
+class ClusterValues(Closed):
+    """What may stand in an environment's values for the charts; the local platform knows nothing of it."""
+
+    control_plane: ControlPlane = ControlPlane()
+    """Where webserver and daemon are, and what both see."""
+    webserver: Webserver = Webserver()
+    """The UI and GraphQL."""
+    daemon: Daemon = Daemon()
+    """Sensors, schedules, queue and run monitor."""
+    code_servers: CodeServers = CodeServers()
+    """The pods that serve a location's definitions."""
+    run_pods: RunPods = RunPods()
+    """The pods in which runs are executed."""
+    scheduling: Scheduling = Scheduling()
+    """Which nodes pods may be put on."""
+    database: Database = Database()
+    """The Postgres that holds the instance and the ledgers."""
+    compute_logs: ComputeLogs = ComputeLogs()
+    """What runs write to stdout and stderr."""
+    network: Network = Network()
+    """What pods of the teams may reach, and who may reach the webserver."""
+    ingress: Ingress = Ingress()
+    """An Ingress for the webserver."""
+    gateway: Gateway = Gateway()
+    """An HTTPRoute for the webserver."""
+    service_accounts: ServiceAccounts = ServiceAccounts()
+    """The service accounts of code servers, runs and control plane."""
+    image_pull_secrets: list[SecretName] = []
+    """Secrets with a registry's login; they must exist in the control plane's and each team's namespace."""

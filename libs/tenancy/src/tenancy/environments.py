@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import Field
 
 from tenancy.closed import Closed, near, nearest, validate
+from tenancy.cluster_values import ClusterValues
 from tenancy.document import Document, InvalidFileError, Key, Problem, mapping
 from tenancy.reading import read
-from tenancy.register import Register, matching
+from tenancy.register import Register
+from tenancy.variables import Scalar, SecretRef, Variables
 
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 """In the order in which a change passes through them."""
@@ -22,62 +24,8 @@ PLACES = ("feeds_port", "postgres_socket", "state")
 """What `{...}` may stand for in a value of the local environment: the port of the demo's feeds, the directory of
 Postgres' socket, the state directory."""
 
-_SET_BY_PLATFORM = ("DAGSTER_HOME", "ENVIRONMENT", "LEDGER_SCHEMA", "LEDGER_URL", "LOCATION", "TEAM")
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _PASSWORD_IN_URL = re.compile(r"://[^/@:\s]*:[^/@\s]+@")
-
-
-def _check_variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,99}", name):
-        raise ValueError("must be capital letters, digits and underscores, beginning with a letter")
-    if name in _SET_BY_PLATFORM or name.startswith(("PYTHON", "DAGSTER_")):
-        raise ValueError("is set by the platform; take it out")
-    return name
-
-
-VariableName = Annotated[
-    str,
-    AfterValidator(_check_variable),
-    WithJsonSchema({"type": "string", "pattern": "^[A-Z][A-Z0-9_]*$"}),
-]
-SecretName = Annotated[
-    str,
-    *matching(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", "must be lower case letters, digits, dashes and dots"),
-]
-SecretKey = Annotated[
-    str,
-    *matching(r"^[A-Za-z0-9._-]{1,253}$", "must be letters, digits, dashes, underscores and dots"),
-]
-
-
-class Secret(Closed):
-    """Where a secret value is kept: a key of a Kubernetes Secret in the team's namespace."""
-
-    name: SecretName
-    """Name of the Secret."""
-    key: SecretKey
-    """Key in it."""
-
-
-class SecretRef(Closed):
-    """A value that is not written here but read from a Secret when a process starts."""
-
-    secret: Secret
-    """Where the value is kept."""
-
-
-Scalar = str | int | float | bool
-Value = Annotated[
-    Annotated[SecretRef, Tag("secret")] | Annotated[Scalar, Tag("scalar")],
-    Discriminator(
-        lambda value: (
-            "secret" if isinstance(value, dict | SecretRef) else "scalar" if isinstance(value, Scalar) else None
-        ),
-        custom_error_type="value",
-        custom_error_message="must be text, a number, true, false, or {secret: {name: ..., key: ...}}",
-    ),
-]
-Variables = dict[VariableName, Value]
 
 
 class Runs(Closed):
@@ -120,6 +68,10 @@ class Environment(Closed):
         if dagster_name not in self.locations:
             raise LookupError(f"environment {self.environment} has no location {dagster_name}")
         return {**self.variables, **self.locations[dagster_name].variables}
+
+
+class EnvironmentOnCluster(Environment, ClusterValues):
+    """The values of an environment that is a cluster's: also what the charts want to know."""
 
 
 def values_path(root: Path, environment: str) -> Path:
@@ -177,7 +129,7 @@ def check(root: Path, register: Register | None) -> list[Problem]:
 
 
 def _environment(document: Document, name: str) -> tuple[Environment | None, list[Problem]]:
-    environment, problems = validate(Environment, document)
+    environment, problems = validate(Environment if name == "local" else EnvironmentOnCluster, document)
     return environment, [*document.problems, *problems, *_alone(document, name)]
 
 

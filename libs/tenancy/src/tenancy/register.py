@@ -120,12 +120,16 @@ class Location:
         return self.team.replace("-", "_")
 
 
+Organization = Label
+Teams = Annotated[dict[Name, Team], Field(min_length=1)]
+
+
 class Register(Closed):
     """Who the teams are, what they may do and use, and which code locations they have."""
 
-    organization: Label
+    organization: Organization
     """Name of the organization on GitHub; its teams own the folders (CODEOWNERS)."""
-    teams: Annotated[dict[Name, Team], Field(min_length=1)]
+    teams: Teams
     """Teams by name. A map and not a list, so that a file laid over this one can change one team."""
 
     @property

@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
+from tenancy import charts
 from tenancy.closed import Closed, schema_of
-from tenancy.environments import Environment
+from tenancy.environments import EnvironmentOnCluster
 from tenancy.register import Register
 
 MADE = "Made from tenants.yaml by `tenancy render`, checked in CI; edits here are lost."
@@ -70,7 +71,7 @@ def _yaml_list(key: str, entries: list[str]) -> str:
 def _schema_of(model: type[Closed]) -> Callable[[Register], str]:
     def text(_: Register) -> str:
         head = {
-            "$comment": "Made from the models in libs/tenancy by `tenancy render`, checked in CI; edits here are lost.",
+            "$comment": charts.HEAD,
             "$schema": "https://json-schema.org/draft/2020-12/schema",
         }
         return json.dumps({**head, **schema_of(model)}, indent=2) + "\n"
@@ -82,7 +83,12 @@ _FILES: Mapping[str, Callable[[Register], str]] = {
     ".github/CODEOWNERS": codeowners,
     "dagster_cloud.yaml": dagster_cloud,
     "dg.toml": dg_workspace,
-    "environments/values.schema.json": _schema_of(Environment),
+    "docs/reference/helm-values.md": lambda _: charts.page(),
+    "environments/values.schema.json": _schema_of(EnvironmentOnCluster),
+    "helm/code-location/values.schema.json": _schema_of(charts.CodeLocationValues),
+    "helm/code-location/values.yaml": lambda _: charts.values(),
+    "helm/platform/values.schema.json": _schema_of(charts.PlatformValues),
+    "helm/platform/values.yaml": lambda _: charts.values(),
     "tenants.schema.json": _schema_of(Register),
     "workspace.yaml": workspace,
 }

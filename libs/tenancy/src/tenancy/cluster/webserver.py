@@ -27,10 +27,12 @@ def run(workspace: Path, port: int, path_prefix: str) -> None:
     with ExitStack() as stack:
         instance = stack.enter_context(DagsterInstance.get())
         instance.optimize_for_webserver(STATEMENT_MILLISECONDS, RECYCLE_SECONDS, POOL_OVERFLOW)
-        context = stack.enter_context(
-            WorkspaceProcessContext(instance, target, version=dagster_webserver.__version__)
-        )
+        context = stack.enter_context(WorkspaceProcessContext(instance, target, version=dagster_webserver.__version__))
         stack.enter_context(following(target, context.refresh_workspace))
         host_dagster_ui_with_workspace_process_context(
-            context, host="0.0.0.0", port=port, path_prefix=path_prefix, log_level="warning"  # noqa: S104
+            context,
+            host="0.0.0.0",
+            port=port,
+            path_prefix=path_prefix,
+            log_level="warning",  # noqa: S104
         )
