@@ -1,0 +1,91 @@
+{{/* The location's team. $ */}}
+{{- define "location.team" -}}
+{{- range $team, $body := .Values.teams -}}
+{{- range $location, $_ := $body.locations -}}
+{{- if eq (printf "%s-%s" $team $location) $.Values.location -}}{{ $team }}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "location.package" -}}
+{{- replace "-" "_" .Values.location -}}
+{{- end -}}
+
+{{- define "location.selector" -}}
+app.kubernetes.io/name: code-location
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: code-server
+{{- end -}}
+
+{{- define "location.match" -}}
+{{- dict "matchLabels" (include "location.selector" . | fromYaml) | toJson -}}
+{{- end -}}
+
+{{- define "location.labels" -}}
+{{ include "location.selector" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: dagster
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+tenancy/location: {{ .Values.location }}
+tenancy/team: {{ include "location.team" . }}
+{{- end -}}
+
+{{- define "location.image" -}}
+{{- index .Values.images.locations .Values.location -}}
+{{- end -}}
+
+{{/* Variables of code server and runs alike. $ */}}
+{{- define "location.variables" -}}
+- {name: HOME, value: /tmp}
+- {name: DAGSTER_HOME, value: /opt/dagster/home}
+- {name: DATABASE_HOST, value: {{ include "common.database-host" . | quote }}}
+- {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
+- {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . }}}
+- name: DATABASE_USERNAME
+  valueFrom: {secretKeyRef: {name: database, key: username}}
+- name: DATABASE_PASSWORD
+  valueFrom: {secretKeyRef: {name: database, key: password}}
+- {name: ENVIRONMENT, value: {{ .Values.environment }}}
+- {name: TEAM, value: {{ include "location.team" . }}}
+- {name: LOCATION, value: {{ .Values.location }}}
+- {name: LEDGER_SCHEMA, value: $(DATABASE_USERNAME)}
+- {name: LEDGER_URL, value: "postgresql://$(DATABASE_USERNAME):$(DATABASE_PASSWORD)@$(DATABASE_HOST):$(DATABASE_PORT)/ledger?sslmode=$(DATABASE_SSLMODE)"}
+{{- $own := index .Values.locations .Values.location }}
+{{- include "common.variables" (merge (dict) $own.variables .Values.variables) }}
+{{- end -}}
+
+{{/*
+What the pods of runs look like, as dagster-k8s reads it: snake case. The namespace, the service account and the bounds
+are not here: the launcher takes them from the platform. $
+*/}}
+{{- define "location.container-context" -}}
+{{- $variables := list -}}
+{{- range include "location.variables" . | fromYamlArray -}}
+{{- if .valueFrom -}}
+{{- $variables = append $variables (dict "name" .name "value_from" (dict "secret_key_ref" .valueFrom.secretKeyRef)) -}}
+{{- else -}}
+{{- $variables = append $variables . -}}
+{{- end -}}
+{{- end -}}
+{{- $pod := dict
+      "automount_service_account_token" false
+      "enable_service_links" false
+      "security_context" (dict "run_as_non_root" true "run_as_user" 10001 "run_as_group" 10001 "fs_group" 10001 "seccomp_profile" (dict "type" "RuntimeDefault"))
+      "termination_grace_period_seconds" 60
+      "volumes" (list (dict "name" "tmp" "empty_dir" (dict))) -}}
+{{- with .Values.scheduling.node_selector }}{{- $_ := set $pod "node_selector" . }}{{- end -}}
+{{- with .Values.scheduling.tolerations }}{{- $_ := set $pod "tolerations" . }}{{- end -}}
+{{- $container := dict
+      "env" $variables
+      "resources" .Values.run_pods.resources
+      "security_context" (dict "allow_privilege_escalation" false "read_only_root_filesystem" true "capabilities" (dict "drop" (list "ALL")))
+      "volume_mounts" (list (dict "name" "tmp" "mount_path" "/tmp")) -}}
+{{- $pulls := list -}}
+{{- range .Values.image_pull_secrets }}{{- $pulls = append $pulls (dict "name" .) }}{{- end -}}
+{{- dict "k8s" (dict
+      "image_pull_secrets" $pulls
+      "run_k8s_config" (dict
+        "container_config" $container
+        "pod_spec_config" $pod
+        "job_spec_config" (dict "ttl_seconds_after_finished" (int64 .Values.run_pods.keep_seconds) "backoff_limit" 0))) | toJson -}}
+{{- end -}}
