@@ -1,0 +1,137 @@
+"""The platform on the cluster: installed as docs/how-to/install-on-a-laptop.md says, with S3 and Postgres beside it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import yaml
+
+from tenancy import register
+from tenancy.register import Location, Register
+
+from .cluster import CONTROL_PLANE, ROOT, apply, graphql, helm, kubectl, objects
+
+HERE = Path(__file__).parent
+TIMEOUT = "8m"
+STORE_USER, STORE_PASSWORD = "tests", "tests-only-in-this-cluster"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is deployed: the register, images, and the value files in the order in which they are laid over each other.
+
+    Args:
+        images: content of `images.yaml`, as `make images` writes it.
+        extra: values over all files.
+    """
+
+    images: Mapping[str, Any]
+    tenants: Path = ROOT / "tenants.yaml"
+    extra: Mapping[str, Any] | None = None
+
+    @property
+    def register(self) -> Register:
+        """Return the teams and locations."""
+        return register.load(self.tenants)
+
+    def files(self) -> Sequence[Path]:
+        """Return the value files."""
+        return [self.tenants, ROOT / "environments/dev/values.yaml", HERE / "values.yaml"]
+
+    def upgrade(self, *, wait: bool = True) -> str:
+        """Install or upgrade the control plane and the teams' namespaces."""
+        options = ["--create-namespace", "--namespace", CONTROL_PLANE]
+        return self._helm("platform", "helm/platform", *options, *_waiting(wait=wait))
+
+    def upgrade_location(self, location: Location, *, wait: bool = True) -> str:
+        """Install or upgrade a location."""
+        name = location.dagster_name
+        options = ["--namespace", location.team, "--set", f"location={name}"]
+        return self._helm(name, "helm/code-location", *options, *_waiting(wait=wait))
+
+    def _helm(self, name: str, chart: str, *options: str) -> str:
+        database = {"database": {"embedded": {"image": self.images["postgres"]}}}
+        over = {"images": {"platform": self.images["platform"], "locations": self.images["locations"]}, **database}
+        with NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(_merged(over, self.extra or {}), file)
+            file.flush()
+            values = [part for path in [*self.files(), file.name] for part in ("-f", str(path))]
+            return helm("upgrade", "--install", name, chart, *values, *options)
+
+
+def _waiting(*, wait: bool) -> Sequence[str]:
+    return ["--rollback-on-failure", "--wait", "--wait-for-jobs", "--timeout", TIMEOUT] if wait else []
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        known = merged.get(key)
+        merged[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def start_object_store(image: str) -> None:
+    """Start an S3 server in the cluster and wait until it serves."""
+    text = (HERE / "object-store.yaml").read_text().replace("IMAGE", image)
+    kubectl("apply", "-f", "-", stdin=text.split("---")[0])
+    apply(secret("object-store", "object-store"))
+    kubectl("apply", "-f", "-", stdin=text)
+    kubectl("rollout", "status", "statefulset/object-store", "-n", "object-store", "--timeout=180s")
+
+
+def secret(name: str, namespace: str, **data: str) -> dict[str, Any]:
+    """Return a Secret; that of the object store when nothing is given."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "stringData": data or {"user": STORE_USER, "password": STORE_PASSWORD},
+    }
+
+
+def bring_secrets(teams: Sequence[str]) -> None:
+    """Make the Secrets that environments/dev/values.yaml names, as each team does in its namespace."""
+    apply(
+        *(secret("object-store", namespace) for namespace in (CONTROL_PLANE, *teams)),
+        *(
+            secret("fleet-database", team, url="postgresql://nobody@localhost/none")
+            for team in teams
+            if team == "fleet"
+        ),
+    )
+
+
+LOCATIONS = """
+query { workspaceOrError { __typename ... on Workspace { locationEntries {
+  name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }
+"""
+
+
+def locations() -> dict[str, str]:
+    """Return what each location is: its state, or its error."""
+    entries = graphql(LOCATIONS)["workspaceOrError"]["locationEntries"]
+    return {entry["name"]: _state(entry) for entry in entries}
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    loaded = entry["locationOrLoadError"] or {}
+    return entry["loadStatus"] if loaded.get("__typename") != "PythonError" else loaded["message"]
+
+
+def pods(namespace: str, selector: str = "") -> dict[str, str]:
+    """Return the uid of each pod by its name."""
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in objects("pods", namespace, selector)}
+
+
+def psql(database: str, statement: str) -> list[dict[str, Any]]:
+    """Ask the embedded database as its administrator, and return the rows by column."""
+    command = ["psql", "-U", "postgres", "-d", database, "-XAtq", "-c"]
+    text = kubectl(
+        *("exec", "-n", CONTROL_PLANE, "platform-database-0", "--", *command),
+        f"select coalesce(json_agg(r), '[]') from ({statement}) r",
+    )
+    return json.loads(text)
