@@ -8,7 +8,6 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
-
 from tenancy import register
 from tenancy.register import Location, Register
 
@@ -16,6 +15,7 @@ from .cluster import CONTROL_PLANE, ROOT, apply, graphql, helm, kubectl, objects
 
 HERE = Path(__file__).parent
 TIMEOUT = "8m"
+LOCATIONS_LOADED_SECONDS = 180
 STORE_USER, STORE_PASSWORD = "tests", "tests-only-in-this-cluster"
 
 

@@ -1,0 +1,66 @@
+"""The tests on a cluster: `make e2e`, on the current kubeconfig context. They install, so they leave other runs alone."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from .cluster import ROOT, forwarded, wait_for
+from .platform import (
+    LOCATIONS_LOADED_SECONDS,
+    STORE_PASSWORD,
+    STORE_USER,
+    Release,
+    bring_secrets,
+    locations,
+    start_object_store,
+)
+
+# Whoever runs the tests of the repository does not mean a cluster.
+if not os.environ.get("E2E"):
+    collect_ignore_glob = ["test_*.py"]
+
+IMAGES = ROOT / ".local" / "images.yaml"
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, Any]:
+    """Return what `make images` has built, and the stand-ins of the tests."""
+    assert IMAGES.exists(), f"{IMAGES} is missing: run `make images` first, or `make e2e`, which does"
+    return yaml.safe_load(IMAGES.read_text())["images"]
+
+
+@pytest.fixture(scope="session")
+def release(images: dict[str, Any]) -> Release:
+    """Return the platform of the register as it is, installed once for all tests."""
+    start_object_store(images["object-store"])
+    release = Release(images)
+    release.upgrade()
+    bring_secrets(list(release.register.teams))
+    for location in release.register.locations:
+        release.upgrade_location(location)
+    wait_for(
+        "all locations to be loaded",
+        lambda: set(locations().values()) == {"LOADED"},
+        seconds=LOCATIONS_LOADED_SECONDS,
+    )
+    return release
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Any]:
+    """Return a client of the cluster's object store."""
+    with forwarded("object-store", "service/object-store", 7070) as port:
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id=STORE_USER,
+            aws_secret_access_key=STORE_PASSWORD,
+            region_name="us-east-1",
+        )
+        for bucket in ("landing", "lake", "logs"):
+            client.create_bucket(Bucket=bucket)
+        yield client

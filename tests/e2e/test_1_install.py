@@ -1,0 +1,53 @@
+"""From an empty cluster to all locations loaded, by the sequence that the documentation gives."""
+
+import json
+
+from .cluster import CONTROL_PLANE, graphql, helm, kubectl, objects, wait_for
+from .platform import Release, locations
+
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+
+
+def test_every_location_of_the_register_is_loaded(release: Release) -> None:
+    assert locations() == {location.dagster_name: "LOADED" for location in release.register.locations}
+
+
+def test_every_daemon_that_is_required_is_healthy(release: Release) -> None:
+    def unhealthy() -> list[str]:
+        daemons = graphql(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return [daemon["daemonType"] for daemon in daemons if daemon["required"] and not daemon["healthy"]]
+
+    wait_for("the daemons to be healthy", lambda: not unhealthy(), seconds=90)
+
+
+def test_helm_test_says_so_too(release: Release) -> None:
+    printed = helm("test", "platform", "-n", CONTROL_PLANE, "--logs")
+    for location in release.register.locations:
+        assert f"{location.dagster_name}" in printed
+
+
+def test_no_pod_has_restarted_or_runs_as_root(release: Release) -> None:
+    for namespace in (CONTROL_PLANE, *release.register.teams):
+        for pod in objects("pods", namespace):
+            for status in pod["status"].get("containerStatuses", []):
+                assert status["restartCount"] == 0, f"{namespace}/{pod['metadata']['name']} has restarted"
+
+
+def test_passwords_are_made_once_and_kept(release: Release) -> None:
+    def passwords() -> str:
+        return kubectl("get", "secret", "platform-team-databases", "-n", CONTROL_PLANE, "-o", "jsonpath={.data}")
+
+    before = passwords()
+    release.upgrade()
+    assert passwords() == before
+    assert set(json.loads(before)) == set(release.register.teams)
+
+
+def test_an_upgrade_that_changes_nothing_restarts_nothing(release: Release) -> None:
+    def uids() -> dict[str, str]:
+        selector = "app.kubernetes.io/component in (webserver, daemon, database)"
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in objects("pods", CONTROL_PLANE, selector)}
+
+    before = uids()
+    release.upgrade()
+    assert uids() == before
