@@ -1,4 +1,4 @@
-"""The tests on a cluster: `make e2e`, on the current kubeconfig context. They install, so they leave other runs alone."""
+"""The tests on a cluster: `make e2e`, on the current kubeconfig context."""
 
 import os
 from collections.abc import Iterator
@@ -8,13 +8,14 @@ import boto3
 import pytest
 import yaml
 
-from .cluster import ROOT, forwarded, wait_for
+from .cluster import CONTROL_PLANE, ROOT, forwarded, wait_for
 from .platform import (
     LOCATIONS_LOADED_SECONDS,
     STORE_PASSWORD,
     STORE_USER,
     Release,
     bring_secrets,
+    create_namespace,
     locations,
     start_object_store,
 )
@@ -34,25 +35,9 @@ def images() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def release(images: dict[str, Any]) -> Release:
-    """Return the platform of the register as it is, installed once for all tests."""
-    start_object_store(images["object-store"])
-    release = Release(images)
-    release.upgrade()
-    bring_secrets(list(release.register.teams))
-    for location in release.register.locations:
-        release.upgrade_location(location)
-    wait_for(
-        "all locations to be loaded",
-        lambda: set(locations().values()) == {"LOADED"},
-        seconds=LOCATIONS_LOADED_SECONDS,
-    )
-    return release
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[Any]:
+def s3(images: dict[str, Any]) -> Iterator[Any]:
     """Return a client of the cluster's object store."""
+    start_object_store(images["object-store"])
     with forwarded("object-store", "service/object-store", 7070) as port:
         client = boto3.client(
             "s3",
@@ -61,6 +46,25 @@ def s3() -> Iterator[Any]:
             aws_secret_access_key=STORE_PASSWORD,
             region_name="us-east-1",
         )
-        for bucket in ("landing", "lake", "logs"):
+        existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        for bucket in {"landing", "lake", "logs"} - existing:
             client.create_bucket(Bucket=bucket)
         yield client
+
+
+@pytest.fixture(scope="session")
+def release(images: dict[str, Any], s3: Any) -> Release:
+    """Return the platform of the register as it is, installed once for all tests."""
+    release = Release(images)
+    create_namespace(CONTROL_PLANE)
+    bring_secrets(CONTROL_PLANE)
+    release.upgrade()
+    bring_secrets(*release.register.teams)
+    for location in release.register.locations:
+        release.upgrade_location(location)
+    wait_for(
+        "all locations to be loaded",
+        lambda: set(locations().values()) == {"LOADED"},
+        seconds=LOCATIONS_LOADED_SECONDS,
+    )
+    return release

@@ -93,16 +93,16 @@ def secret(name: str, namespace: str, **data: str) -> dict[str, Any]:
     }
 
 
-def bring_secrets(teams: Sequence[str]) -> None:
-    """Make the Secrets that environments/dev/values.yaml names, as each team does in its namespace."""
-    apply(
-        *(secret("object-store", namespace) for namespace in (CONTROL_PLANE, *teams)),
-        *(
-            secret("fleet-database", team, url="postgresql://nobody@localhost/none")
-            for team in teams
-            if team == "fleet"
-        ),
-    )
+def create_namespace(name: str) -> None:
+    """Make a namespace."""
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
+def bring_secrets(*namespaces: str) -> None:
+    """Make the Secrets that the environment's values name, as a team does in its namespace."""
+    apply(*(secret("object-store", namespace) for namespace in namespaces))
+    if "fleet" in namespaces:
+        apply(secret("fleet-database", "fleet", url="postgresql://nobody@localhost/none"))
 
 
 LOCATIONS = """
