@@ -135,3 +135,53 @@ def psql(database: str, statement: str) -> list[dict[str, Any]]:
         f"select coalesce(json_agg(r), '[]') from ({statement}) r",
     )
     return json.loads(text)
+
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+  ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } } ... on PipelineNotFoundError { message } } }
+"""
+
+
+def launch(
+    location: str,
+    *,
+    job: str = "__ASSET_JOB",
+    assets: Sequence[Sequence[str]] = (),
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Launch a run as the UI does, and return its id."""
+    selector = {
+        "repositoryLocationName": location,
+        "repositoryName": "__repository__",
+        "jobName": job,
+        "assetSelection": [{"path": list(path)} for path in assets],
+        "assetCheckSelection": [] if assets else None,
+    }
+    params = {
+        "selector": {key: value for key, value in selector.items() if assets or not key.startswith("asset")},
+        "runConfigData": config or {},
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]},
+    }
+    answer = graphql(LAUNCH, params=params)["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    return answer["run"]["runId"]
+
+
+RUN = """
+query ($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime tags { key value }
+  eventConnection(limit: 1000) { events { __typename ... on MessageEvent { message } } } } } }
+"""
+
+
+def run_status(run: str) -> str:
+    """Return where a run is."""
+    return graphql(RUN, id=run)["runOrError"]["status"]
+
+
+def run_messages(run: str) -> list[str]:
+    """Return the messages of a run's event log."""
+    return [event.get("message", "") for event in graphql(RUN, id=run)["runOrError"]["eventConnection"]["events"]]
