@@ -26,7 +26,7 @@ securityContext: {{- include "common.pod-security" . | nindent 2 }}
 enableServiceLinks: false
 {{- with .Values.image_pull_secrets }}
 imagePullSecrets: {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.scheduling.node_selector }}
@@ -53,15 +53,15 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- define "common.variables" -}}
 {{- range $name, $value := . }}
 {{- if kindIs "map" $value }}
-- name: {{ $name }}
-  valueFrom: {secretKeyRef: {name: {{ $value.secret.name }}, key: {{ $value.secret.key }}}}
+- name: {{ $name | quote }}
+  valueFrom: {secretKeyRef: {name: {{ $value.secret.name | quote }}, key: {{ $value.secret.key | quote }}}}
 {{- else }}
-- {name: {{ $name }}, value: {{ include "common.text" $value | replace "$" "$$" | quote }}}
+- {name: {{ $name | quote }}, value: {{ include "common.text" $value | replace "$" "$$" | quote }}}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* A scalar as text: Helm reads every number as a float, and would write 1000000 as 1e+06. */}}
+{{/* A scalar as text. As JSON, because Helm reads numbers as floats, and would write 1000000 as 1e+06. */}}
 {{- define "common.text" -}}
-{{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- if kindIs "string" . -}}{{ . }}{{- else -}}{{ toJson . }}{{- end -}}
 {{- end -}}

@@ -27,7 +27,7 @@
 {{/* Waits until the migration has been there; the pods that serve now go on meanwhile. */}}
 {{- define "platform.wait" -}}
 - name: wait-for-database
-  image: {{ .Values.images.platform }}
+  image: {{ .Values.images.platform | quote }}
   command: [python, -m, tenancy.cluster, wait]
   args: [--seconds, {{ int64 .Values.database.migration_seconds | quote }}, --migration, {{ include "platform.migration-name" . }}]
   env: {{- include "platform.control-plane-variables" . | nindent 4 }}
