@@ -113,7 +113,7 @@ def wrong_names(objects: Sequence[Object]) -> Iterator[str]:
     for thing in objects:
         for metadata in [thing["metadata"], *(pod.metadata for pod in pods([thing]))]:
             for text in (metadata.get("name", "x"), metadata.get("namespace", "x")):
-                if not NAME.fullmatch(text):
+                if not NAME.fullmatch(str(text)):
                     yield f"{label(thing)}: {text!r} is no name"
             for key, value in metadata.get("labels", {}).items():
                 if not KEY.fullmatch(key) or not LABEL.fullmatch(value):
@@ -162,8 +162,8 @@ def _wrong_block(block: Mapping[str, Any] | None) -> Iterator[str]:
     if block is None:
         return
     try:
-        whole = ipaddress.ip_network(block["cidr"])
-        parts = [ipaddress.ip_network(each) for each in block.get("except", ())]
+        whole = ipaddress.ip_network(block["cidr"], strict=False)
+        parts = [ipaddress.ip_network(each, strict=False) for each in block.get("except", ())]
     except ValueError as error:
         yield str(error)
         return

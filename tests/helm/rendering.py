@@ -83,7 +83,9 @@ class _AnyReader(yaml.CSafeLoader):
 
 
 def _refuse(_: Any, node: yaml.Node) -> None:
-    raise yaml.MarkedYAMLError(problem=f"{node.value} is not text for every reader: quote it", problem_mark=node.start_mark)
+    raise yaml.MarkedYAMLError(
+        problem=f"{node.value} is not text for every reader: quote it", problem_mark=node.start_mark
+    )
 
 
 _AMBIGUOUS = re.compile(r"[yYnN]$|0o[0-7]+$|[-+]?(\.?[0-9]+|[0-9]+\.[0-9]*)[eE][-+]?[0-9]+$")

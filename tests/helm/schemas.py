@@ -85,13 +85,15 @@ def _schema(api_version: str, kind: str) -> jsonschema.Draft202012Validator | No
         metadata = _schema("v1", "Namespace")
         assert metadata is not None
         of_any = metadata.schema["properties"]
-        foreign = _closed(
+        closed = _closed(
             ["apiVersion", "kind", "metadata", "spec"],
             apiVersion={"const": api_version},
             kind={"const": kind},
             metadata=of_any["metadata"],
             spec=_FOREIGN[api_version, kind],
         )
+        # Its id is that of a neighbour of the definitions, which metadata refers to.
+        foreign = {**closed, "$id": f"https://kubernetes.io/api/{kind.lower()}"}
         return jsonschema.Draft202012Validator(foreign, registry=_definitions())
     group, _, version = api_version.rpartition("/")
     name = "-".join([kind.lower(), *group.split(".")[:1], version] if group else [kind.lower(), version])
