@@ -28,14 +28,14 @@ securityContext: {{- include "common.pod-security" . | nindent 2 }}
 enableServiceLinks: false
 {{- with .Values.image_pull_secrets }}
 imagePullSecrets: {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.scheduling.node_selector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+nodeSelector: {{ toJson . }}
 {{- end }}
 {{- with .Values.scheduling.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
+tolerations: {{ toJson . }}
 {{- end }}
 {{- end -}}
 
@@ -55,15 +55,52 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- define "common.variables" -}}
 {{- range $name, $value := . }}
 {{- if kindIs "map" $value }}
-- name: {{ $name }}
-  valueFrom: {secretKeyRef: {name: {{ $value.secret.name }}, key: {{ $value.secret.key }}}}
+- name: {{ $name | quote }}
+  valueFrom: {secretKeyRef: {name: {{ $value.secret.name | quote }}, key: {{ $value.secret.key | quote }}}}
 {{- else }}
-- {name: {{ $name }}, value: {{ include "common.text" $value | replace "$" "$$" | quote }}}
+- {name: {{ $name | quote }}, value: {{ include "common.text" $value | replace "$" "$$" | quote }}}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* A scalar as text: Helm reads every number as a float, and would write 1000000 as 1e+06. */}}
+{{/* A scalar as text. As JSON, because Helm reads numbers as floats, and would write 1000000 as 1e+06. */}}
 {{- define "common.text" -}}
-{{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- if kindIs "string" . -}}{{ . }}{{- else -}}{{ toJson . }}{{- end -}}
+{{- end -}}
+
+{{/* Thousandths of a core, or MiB, of an amount as the schema takes it. "500m" */}}
+{{- define "common.amount" -}}
+{{- if hasSuffix "m" . -}}{{ trimSuffix "m" . }}
+{{- else if hasSuffix "Mi" . -}}{{ trimSuffix "Mi" . }}
+{{- else if hasSuffix "Gi" . -}}{{ mul 1024 (trimSuffix "Gi" . | int64) }}
+{{- else if hasSuffix "Ti" . -}}{{ mul 1048576 (trimSuffix "Ti" . | int64) }}
+{{- else -}}{{ mul 1000 (int64 .) }}{{- end -}}
+{{- end -}}
+
+{{/* What Kubernetes would refuse in the middle of an upgrade, or only when a pod is made. $ */}}
+{{- define "common.check" -}}
+{{- $values := .Values -}}
+{{- $file := printf "environments/%s/values.yaml" $values.environment -}}
+{{- $most := $values.run_pods.most -}}
+{{- range $key, $resources := dict "webserver" $values.webserver.resources "daemon" $values.daemon.resources "code_servers" $values.code_servers.resources "run_pods" $values.run_pods.resources "database.embedded" $values.database.embedded.resources -}}
+{{- range $what := list "cpu" "memory" -}}
+{{- $request := index $resources.requests $what -}}
+{{- $limit := index $resources.limits $what -}}
+{{- if gt (include "common.amount" $request | int64) (include "common.amount" $limit | int64) -}}
+{{- fail (printf "%s.resources.requests.%s is %s, more than limits.%s, which is %s: change one of them in %s" $key $what $request $what $limit $file) -}}
+{{- end -}}
+{{- if and (has $key (list "code_servers" "run_pods")) (gt (include "common.amount" $limit | int64) (include "common.amount" (index $most $what) | int64)) -}}
+{{- fail (printf "%s.resources.limits.%s is %s, more than any pod of a team may have, run_pods.most.%s: %s; change one of them in %s" $key $what $limit $what (index $most $what) $file) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $variables := dict "variables" $values.variables "control_plane.variables" $values.control_plane.variables -}}
+{{- range $location, $own := $values.locations -}}{{- $_ := set $variables (printf "locations.%s.variables" $location) $own.variables -}}{{- end -}}
+{{- range $key, $map := $variables -}}
+{{- range $name, $_ := $map -}}
+{{- if or (has $name (list "ENVIRONMENT" "HOME" "LEDGER_SCHEMA" "LEDGER_URL" "LOCATION" "TEAM")) (regexMatch "^(DAGSTER_|DATABASE_|KUBERNETES_|PYTHON)" $name) -}}
+{{- fail (printf "%s.%s is set by the platform; take it out of %s" $key $name $file) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -13,7 +13,7 @@
 
 {{- define "location.selector" -}}
 app.kubernetes.io/name: code-location
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: code-server
 {{- end -}}
 
@@ -26,8 +26,8 @@ app.kubernetes.io/component: code-server
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: dagster
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-tenancy/location: {{ .Values.location }}
-tenancy/team: {{ include "location.team" . }}
+tenancy/location: {{ .Values.location | quote }}
+tenancy/team: {{ include "location.team" . | quote }}
 {{- end -}}
 
 {{- define "location.image" -}}
@@ -40,18 +40,22 @@ tenancy/team: {{ include "location.team" . }}
 - {name: DAGSTER_HOME, value: /opt/dagster/home}
 - {name: DATABASE_HOST, value: {{ include "common.database-host" . | quote }}}
 - {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
-- {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . }}}
+- {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . | quote }}}
 - name: DATABASE_USERNAME
   valueFrom: {secretKeyRef: {name: database, key: username}}
 - name: DATABASE_PASSWORD
   valueFrom: {secretKeyRef: {name: database, key: password}}
-- {name: ENVIRONMENT, value: {{ .Values.environment }}}
-- {name: TEAM, value: {{ include "location.team" . }}}
-- {name: LOCATION, value: {{ .Values.location }}}
+- {name: ENVIRONMENT, value: {{ .Values.environment | quote }}}
+- {name: TEAM, value: {{ include "location.team" . | quote }}}
+- {name: LOCATION, value: {{ .Values.location | quote }}}
 - {name: LEDGER_SCHEMA, value: $(DATABASE_USERNAME)}
 - {name: LEDGER_URL, value: "postgresql://$(DATABASE_USERNAME):$(DATABASE_PASSWORD)@$(DATABASE_HOST):$(DATABASE_PORT)/ledger?sslmode=$(DATABASE_SSLMODE)"}
-{{- $own := index .Values.locations .Values.location }}
-{{- include "common.variables" (merge (dict) $own.variables .Values.variables) }}
+{{- /* Not by `merge`, for which false, 0 and "" are nothing. */}}
+{{- $variables := dict }}
+{{- range $each := list .Values.variables (index .Values.locations .Values.location).variables }}
+{{- range $name, $value := $each }}{{ $_ := set $variables $name $value }}{{ end }}
+{{- end }}
+{{- include "common.variables" $variables }}
 {{- end -}}
 
 {{/*

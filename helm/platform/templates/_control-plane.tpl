@@ -27,9 +27,10 @@
 {{/* Waits until the migration has been there; the pods that serve now go on meanwhile. */}}
 {{- define "platform.wait" -}}
 - name: wait-for-database
-  image: {{ .Values.images.platform }}
+  image: {{ .Values.images.platform | quote }}
   command: [python, -m, tenancy.cluster, wait]
-  args: [--seconds, {{ int64 .Values.database.migration_seconds | quote }}, --migration, {{ include "platform.migration-name" . }}]
+  # The Job by its label: its name says which teams there are, and a team added or removed must restart nothing.
+  args: [--seconds, {{ int64 .Values.database.migration_seconds | quote }}, --migration, app.kubernetes.io/component=migration]
   env: {{- include "platform.control-plane-variables" . | nindent 4 }}
   volumeMounts: {{- include "platform.control-plane-mounts" . | nindent 4 }}
   securityContext: {{- include "common.container-security" . | nindent 4 }}

@@ -17,7 +17,7 @@ app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
 {{- define "platform.selector" -}}
 {{- $ := index . 0 -}}
 app.kubernetes.io/name: platform
-app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/instance: {{ $.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -31,7 +31,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 app.kubernetes.io/name: team
 app.kubernetes.io/managed-by: Helm
 app.kubernetes.io/part-of: dagster
-tenancy/team: {{ . }}
+tenancy/team: {{ . | quote }}
 {{- end -}}
 
 {{/* The teams of this release, as a JSON map: those that share a control plane, or the one that has its own. */}}
@@ -55,7 +55,7 @@ tenancy/team: {{ . }}
 {{- define "platform.database-variables" -}}
 - {name: DATABASE_HOST, value: {{ include "common.database-host" . | quote }}}
 - {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
-- {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . }}}
+- {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . | quote }}}
 - {name: DATABASE_USERNAME, value: dagster}
 - name: DATABASE_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ include "platform.name" (list . "database") }}, key: password, optional: true}}

@@ -6,17 +6,17 @@ Everything here has a default and may stand in `environments/<env>/values.yaml`.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from tenancy.closed import Closed
-from tenancy.names import PATTERN
-from tenancy.register import Cpu, Memory, matching
-from tenancy.variables import SecretKey, SecretName, Variables
+from tenancy.register import Cpu, Label, Memory, matching
+from tenancy.variables import DNS_LABEL, DNS_NAME, SecretKey, SecretName, Variables
 
-Label = Annotated[str, *matching(PATTERN, "must be lower case letters, digits and single dashes")]
-Host = Annotated[str, *matching(r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$", "must be a host name, or empty")]
+Host = Annotated[str, *matching(rf"^({DNS_NAME})?$", "must be a host name, or empty")]
+Namespace = Annotated[str, *matching(rf"^({DNS_LABEL})?$", "must be a namespace, or empty")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Cidr = Annotated[str, *matching(r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")]
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+Cidr = Annotated[str, *matching(rf"^({_OCTET}\.){{3}}{_OCTET}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")]
 Image = Annotated[
     str,
     *matching(
@@ -25,7 +25,17 @@ Image = Annotated[
     ),
 ]
 Path = Annotated[str, *matching(r"^(/[A-Za-z0-9._-]+)*$", 'must be as in "/dagster", or empty')]
-StringMap = dict[str, str]
+_QUALIFIED = rf"({DNS_NAME}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?"
+LabelKey = Annotated[str, *matching(rf"^{_QUALIFIED}$", "must be as in example.com/name")]
+LabelValue = Annotated[
+    str,
+    *matching(
+        r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$", "must be at most 63 letters, digits, dashes or dots"
+    ),
+]
+Annotations = dict[LabelKey, str]
+_SECONDS = WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 10**9})
+Module = Annotated[str, *matching(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", "must be a Python name")]
 
 
 class Amounts(Closed):
@@ -54,9 +64,9 @@ def resources(cpu: str, memory: str, most_cpu: str, most_memory: str) -> Resourc
 class PythonClass(Closed):
     """A class that takes the place of the platform's own; it must be in the platform's image."""
 
-    module: str
+    module: Module
     """Module to import."""
-    name: str
+    name: Module
     """Name in it."""
 
 
@@ -123,12 +133,27 @@ class RunPods(Closed):
     """A run that takes longer is ended."""
 
 
+class Toleration(Closed):
+    """A taint that is tolerated, as Kubernetes writes it."""
+
+    key: Annotated[str, *matching(rf"^({_QUALIFIED})?$", "must be as in example.com/name, or empty")] = ""
+    """Key of the taint; empty: every taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """Whether the taint's value counts."""
+    value: LabelValue = ""
+    """Value of the taint."""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    """Effect of the taint; empty: every effect."""
+    tolerationSeconds: Annotated[int | None, Field(ge=0, le=10**9), _SECONDS] = None  # noqa: N815 - Kubernetes' name
+    """How long a pod stays after a taint NoExecute has come; not given: for ever."""
+
+
 class Scheduling(Closed):
     """Which nodes pods may be put on; for the control plane, code servers and runs alike."""
 
-    node_selector: StringMap = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
     """Labels that a node must have."""
-    tolerations: list[dict[str, str | int]] = []
+    tolerations: list[Toleration] = []
     """Taints that are tolerated, as Kubernetes writes them."""
 
 
@@ -165,7 +190,7 @@ class EmbeddedDatabase(Closed):
     """Its image."""
     storage: Memory = "8Gi"
     """Size of its volume."""
-    storage_class: Annotated[str, *matching(r"^[a-z0-9.-]{0,253}$", "must be the name of a StorageClass")] = ""
+    storage_class: Host = ""
     """Class of its volume; empty: the cluster's default."""
     resources: Resources = resources("100m", "256Mi", "2", "1Gi")
     """Of its pod."""
@@ -210,11 +235,11 @@ class ComputeLogs(Closed):
 class Egress(Closed):
     """One named hole in the teams' network policies: pods of a namespace, or addresses."""
 
-    namespace: Annotated[str, *matching(r"^([a-z0-9][a-z0-9-]{0,62})?$", "must be a namespace, or empty")] = ""
+    namespace: Namespace = ""
     """Namespace that may be reached; empty: the addresses below."""
     cidrs: list[Cidr] = []
     """Addresses that may be reached."""
-    ports: list[Port]
+    ports: Annotated[list[Port], Field(min_length=1)]
     """TCP ports there."""
 
 
@@ -249,7 +274,7 @@ class Ingress(Closed):
     """IngressClass; empty: the cluster's default."""
     tls_secret: Host = ""
     """Secret with the certificate; empty: the controller's own."""
-    annotations: StringMap = {}
+    annotations: Annotations = {}
     """Annotations of the Ingress."""
 
 
@@ -260,17 +285,17 @@ class Gateway(Closed):
     """Host name of the UI. Empty: no HTTPRoute."""
     name: Host = ""
     """Name of the Gateway."""
-    namespace: Host = ""
+    namespace: Namespace = ""
     """Its namespace."""
 
 
 class ServiceAccounts(Closed):
     """The service accounts of code servers, runs and control plane."""
 
-    annotations: StringMap = {}
+    annotations: Annotations = {}
     """On those of teams; {team} stands for the team's name. For an identity in the cloud on EKS:
     eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/dagster-{team}"""
-    control_plane_annotations: StringMap = {}
+    control_plane_annotations: Annotations = {}
     """On that of the control plane."""
 
 

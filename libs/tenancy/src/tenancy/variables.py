@@ -8,13 +8,18 @@ from pydantic import AfterValidator, Discriminator, Tag, WithJsonSchema
 from tenancy.closed import Closed
 from tenancy.register import matching
 
-_SET_BY_PLATFORM = ("DAGSTER_HOME", "ENVIRONMENT", "LEDGER_SCHEMA", "LEDGER_URL", "LOCATION", "TEAM")
+DNS_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DNS_NAME = rf"{DNS_LABEL}(\.{DNS_LABEL})*"
+"""A name of labels with dots between them, as most of Kubernetes' names."""
+
+_SET_BY_PLATFORM = ("ENVIRONMENT", "HOME", "LEDGER_SCHEMA", "LEDGER_URL", "LOCATION", "TEAM")
+_NAMES_OF_OTHERS = ("DAGSTER_", "DATABASE_", "KUBERNETES_", "PYTHON")
 
 
 def _check_variable(name: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,99}", name):
         raise ValueError("must be capital letters, digits and underscores, beginning with a letter")
-    if name in _SET_BY_PLATFORM or name.startswith(("PYTHON", "DAGSTER_")):
+    if name in _SET_BY_PLATFORM or name.startswith(_NAMES_OF_OTHERS):
         raise ValueError("is set by the platform; take it out")
     return name
 
@@ -26,7 +31,7 @@ VariableName = Annotated[
 ]
 SecretName = Annotated[
     str,
-    *matching(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", "must be lower case letters, digits, dashes and dots"),
+    *matching(rf"^{DNS_NAME}$", "must be lower case letters, digits, dashes and dots"),
 ]
 SecretKey = Annotated[
     str,
@@ -50,9 +55,18 @@ class SecretRef(Closed):
     """Where the value is kept."""
 
 
+MOST_DIGITS = 2**53  # Helm reads every number as a float
 Scalar = str | int | float | bool
+
+
+def _check_exact(value: Scalar) -> Scalar:
+    if isinstance(value, int) and abs(value) > MOST_DIGITS:
+        raise ValueError("is a number that not every reader keeps exactly; put it in quotes")
+    return value
+
+
 Value = Annotated[
-    Annotated[SecretRef, Tag("secret")] | Annotated[Scalar, Tag("scalar")],
+    Annotated[SecretRef, Tag("secret")] | Annotated[Scalar, AfterValidator(_check_exact), Tag("scalar")],
     Discriminator(
         lambda value: (
             "secret" if isinstance(value, dict | SecretRef) else "scalar" if isinstance(value, Scalar) else None

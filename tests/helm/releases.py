@@ -1,0 +1,95 @@
+"""What is installed in an environment: the values that people write, and the releases that come of them."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from tenancy import register
+from tenancy.environments import ENVIRONMENTS, values_path
+from tenancy.reading import read
+
+from tests.helm.rendering import ROOT, Object, Rendered, Values, render
+
+CLUSTERS = tuple(name for name in ENVIRONMENTS if name != "local")
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@cache
+def environment(name: str) -> Values:
+    """Return the values of an environment as Helm lays them over each other, with images that are made up."""
+    files = [read(ROOT / "tenants.yaml").value, read(values_path(ROOT, name)).value]
+    names = [location.dagster_name for location in register.load(ROOT / "tenants.yaml").locations]
+    images = {
+        "platform": f"registry.example/platform@{DIGEST}",
+        "locations": {each: f"registry.example/{each}@{DIGEST}" for each in names},
+    }
+    values: Values = {}
+    for file in [*files, {"images": images}]:
+        assert isinstance(file, dict)
+        values = laid_over(values, file)
+    return values
+
+
+def laid_over(values: Values, over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with others laid over them, as `helm -f ... -f ...` does; None takes a key away."""
+    merged = dict(values)
+    for key, value in over.items():
+        below = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = laid_over(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def without_team(values: Values, team: str) -> Values:
+    """Return values after a team was taken out of the register and its locations out of the environment."""
+    gone = [f"{team}-{name}" for name in values["teams"][team]["locations"]]
+    return laid_over(
+        values,
+        {
+            "teams": {team: None},
+            "locations": dict.fromkeys(gone),
+            "images": {"locations": dict.fromkeys(gone)},
+            "network": {"team_egress": {team: None}},
+        },
+    )
+
+
+def dedicated(values: Values) -> list[str]:
+    """Return the teams that have their own control plane."""
+    return [name for name, team in values["teams"].items() if team.get("isolation") == "dedicated"]
+
+
+def for_team(values: Values, team: str) -> Values:
+    """Return the values with which a team's releases are installed: a dedicated team has its own control plane."""
+    if team not in dedicated(values):
+        return values
+    # Names of another length than the shared control plane's, so that nothing depends on it.
+    own = {"dedicated_to": team, "namespace": f"dagster-{team}"[:45].rstrip("-"), "release": "own"}
+    return laid_over(values, {"control_plane": own})
+
+
+def platform(values: Values, team: str = "") -> Rendered:
+    """Render the control plane of all teams that share one, or that of a dedicated team."""
+    values = for_team(values, team) if team else values
+    plane = {"namespace": "dagster", "release": "platform", **values.get("control_plane", {})}
+    return render("platform", values, name=plane["release"], namespace=plane["namespace"])
+
+
+def location(values: Values, team: str, name: str) -> Rendered:
+    """Render a code location."""
+    full = f"{team}-{name}"
+    return render("code-location", {**for_team(values, team), "location": full}, name=full, namespace=team)
+
+
+def everything(values: Values) -> Iterator[Object]:
+    """Yield every object of every release of an environment."""
+    yield from platform(values).objects
+    for team in dedicated(values):
+        yield from platform(values, team).objects
+    for team, body in values["teams"].items():
+        for name in body["locations"]:
+            yield from location(values, team, name).objects
