@@ -54,6 +54,12 @@ def dg_workspace(register: Register) -> str:
     return "".join([f'# {MADE}\ndirectory_type = "workspace"\n\n[workspace]\n', *projects])
 
 
+def bake(register: Register) -> str:
+    """Return `docker-bake.json`, from which `docker buildx bake` has the list of locations."""
+    locations = [f"{location.team}/{location.name}" for location in register.locations]
+    return json.dumps({"//": MADE, "variable": {"LOCATIONS": {"default": locations}}}, indent=2) + "\n"
+
+
 def codeowners(register: Register) -> str:
     """Return `.github/CODEOWNERS`. The last line that matches wins: the platform owns what no team does."""
     owners = {"*": "platform", **{f"/code_locations/{team}/": team for team in register.teams}}
@@ -82,6 +88,7 @@ _FILES: Mapping[str, Callable[[Register], str]] = {
     ".github/CODEOWNERS": codeowners,
     "dagster_cloud.yaml": dagster_cloud,
     "dg.toml": dg_workspace,
+    "docker-bake.json": bake,
     "environments/values.schema.json": _schema_of(Environment),
     "tenants.schema.json": _schema_of(Register),
     "workspace.yaml": workspace,
