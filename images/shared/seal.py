@@ -1,8 +1,8 @@
 """The end of every step of a Dockerfile: what makes the same sources the same layer, byte by byte, and quick to start.
 
 1. Every module is compiled that has no .pyc yet. Not by compileall, which writes hash-based files anew every time: a
-   layer would repeat what the layers below it hold. And not by uv, whose workers take modules in whatever order, on which
-   a few bytes of a .pyc depend. Unchecked: Python does not look at the source at all.
+   layer would repeat what the layers below it hold. And not by uv, whose workers take modules in whatever order, on
+   which a few bytes of a .pyc depend. Unchecked: Python does not look at the source at all.
 2. What uv leaves for its next run is removed: it holds times.
 3. What the step has changed gets the time SOURCE_DATE_EPOCH. BuildKit could do that (`rewrite-timestamp`), but packs
    every layer of every image anew for it, at every build: half a minute instead of a second.
@@ -11,11 +11,12 @@
 import importlib.util
 import multiprocessing
 import os
+import py_compile
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from py_compile import PycInvalidationMode, PyCompileError, compile
 
 PROCESSES = 4
 """A constant: what a process has compiled before is seen in the bytes of what it compiles next."""
@@ -24,10 +25,8 @@ PROCESSES = 4
 def compile_all(modules: list[str]) -> None:
     """Compile modules; those that are no Python, as templates are, stay as they are."""
     for module in modules:
-        try:
-            compile(module, doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
-        except (PyCompileError, UnicodeDecodeError):
-            pass
+        with suppress(py_compile.PyCompileError):
+            py_compile.compile(module, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
 
 def not_compiled(directory: str) -> list[str]:
