@@ -22,6 +22,16 @@ PROCESSES = 4
 """A constant: what a process has compiled before is seen in the bytes of what it compiles next."""
 
 
+def remove_traces_of_uv(environment: Path) -> None:
+    """Remove what uv notes for its next run, and the lines in which a package's RECORD lists it."""
+    Path(environment, ".lock").unlink(missing_ok=True)
+    for note in environment.rglob("*.dist-info/uv_cache.json"):
+        record = note.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith(f"{note.parent.name}/{note.name},")))
+        note.unlink()
+
+
 def compile_all(modules: list[str]) -> None:
     """Compile modules; those that are no Python, as templates are, stay as they are."""
     for module in modules:
@@ -48,8 +58,7 @@ def changed() -> Iterator[str]:
 
 def main() -> None:
     """Seal what the step has made."""
-    for trace in (*Path(sys.prefix).rglob("uv_cache.json"), Path(sys.prefix, ".lock")):
-        trace.unlink(missing_ok=True)
+    remove_traces_of_uv(Path(sys.prefix))
     modules = [module for path in (sysconfig.get_path("stdlib"), sys.prefix) for module in not_compiled(path)]
     with multiprocessing.get_context("spawn").Pool(PROCESSES, maxtasksperchild=1) as pool:
         pool.map(compile_all, [modules[part::PROCESSES] for part in range(PROCESSES)], chunksize=1)
