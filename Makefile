@@ -51,8 +51,13 @@ lint: sync setup ## check code, types, YAML, workflows, the register and what is
 	@$(RUN) tenancy render --check
 	@$(RUN) yamllint --strict .
 	@$(RUN) zizmor --offline --quiet --persona pedantic .github
-	@$(RUN) shellcheck .ci/run
-	@$(UV) lock --check --quiet
+	@$(RUN) shellcheck .ci/run tests/e2e/images/build tests/e2e/images/postgres/entrypoint
+	@$(RUN) hadolint images/*/Dockerfile tests/e2e/images/*/Dockerfile
+	@for project in . images/shared images/platform code_locations/*/*; do $(UV) lock --check --quiet --project $$project || exit 1; done
+
+.PHONY: images
+images: ## build all images, or ONLY one, push them to REGISTRY and write their digests to .local/images.yaml
+	@$(PYTHON) images/build $(ONLY)
 
 .PHONY: bench
 bench: sync ## measure all that the docs claim, some hours, and write docs/reference/benchmarks.md; BENCH="losses" chooses

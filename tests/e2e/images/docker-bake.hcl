@@ -1,0 +1,30 @@
+# Images that only tests need: tests/e2e/images/build
+variable "REGISTRY" {
+  default = "localhost"
+}
+
+variable "TAG" {
+  default = "dev"
+}
+
+variable "TOOLS" {
+  default     = ".local/e2e/tools"
+  description = "Directory with the program versitygw."
+}
+
+group "default" {
+  targets = ["postgres", "object-store"]
+}
+
+target "postgres" {
+  context = "tests/e2e/images/postgres"
+  args    = { SOURCE_DATE_EPOCH = 1735689600 }
+  tags    = ["${REGISTRY}/test/postgres:${TAG}"]
+}
+
+target "object-store" {
+  context  = "tests/e2e/images/object-store"
+  contexts = { tools = TOOLS }
+  args     = { SOURCE_DATE_EPOCH = 1735689600 }
+  tags     = ["${REGISTRY}/test/object-store:${TAG}"]
+}
