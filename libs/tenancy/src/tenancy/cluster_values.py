@@ -14,9 +14,7 @@ from tenancy.register import Cpu, Memory, matching
 
 Host = Annotated[str, *matching(r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$", "must be a host name, or empty")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Cidr = Annotated[
-    str, *matching(r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")
-]
+Cidr = Annotated[str, *matching(r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")]
 Labels = dict[str, str]
 
 
@@ -40,9 +38,7 @@ class Resources(Closed):
 
 def resources(cpu: str, memory: str, most_cpu: str, most_memory: str) -> Resources:
     """Return resources, for defaults."""
-    return Resources(
-        requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=most_cpu, memory=most_memory)
-    )
+    return Resources(requests=Amounts(cpu=cpu, memory=memory), limits=Amounts(cpu=most_cpu, memory=most_memory))
 
 
 class PythonClass(Closed):

@@ -19,7 +19,7 @@ MASTER = Login("master", "of-the-master")
 """The login that a managed database has: no superuser, but it may make roles and databases."""
 
 DAGSTER_PASSWORD = "of-the-control-plane"
-PASSWORDS = {"weather": "of-weather.1", "night_shift": "of-night_shift~2"}
+PASSWORDS = {"night_shift": "of-night_shift~2", "weather": "of-weather.1"}
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class Database:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def empty(self) -> None:
-        """Drop all databases and roles but the server's own."""
+    def reset(self) -> None:
+        """Drop all databases and roles but the server's own, and make the login of a managed database."""
         for (name,) in self.execute("SELECT datname FROM pg_database WHERE datname !~ '^(postgres|template)'"):
             self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
         for (name,) in self.execute("SELECT rolname FROM pg_roles WHERE rolname !~ '^(postgres|pg_)'"):
             self.execute(f'DROP OWNED BY "{name}"')
             self.execute(f'DROP ROLE "{name}"')
+        self.execute(f"CREATE ROLE master LOGIN CREATEROLE CREATEDB PASSWORD '{MASTER.password}'")
 
 
 @contextmanager
@@ -78,8 +79,3 @@ def running(settings: Mapping[str, str] | None = None) -> Generator[Database]:
             yield database
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def make_master(database: Database) -> None:
-    """Make the login of a managed database."""
-    database.execute(f"CREATE ROLE master LOGIN CREATEROLE CREATEDB PASSWORD '{MASTER.password}'")
