@@ -89,17 +89,13 @@ _FILES: Mapping[str, Callable[[Register], str]] = {
     ".github/CODEOWNERS": codeowners,
     "dagster_cloud.yaml": dagster_cloud,
     "dg.toml": dg_workspace,
-<<<<<<< HEAD
     "docs/reference/helm-values.md": lambda _: charts.page(),
     "environments/values.schema.json": _schema_of(EnvironmentOnCluster),
     "helm/code-location/values.schema.json": _schema_of(charts.CodeLocationValues),
     "helm/code-location/values.yaml": lambda _: charts.values(),
     "helm/platform/values.schema.json": _schema_of(charts.PlatformValues),
     "helm/platform/values.yaml": lambda _: charts.values(),
-=======
     "docker-bake.json": bake,
-    "environments/values.schema.json": _schema_of(Environment),
->>>>>>> kube5-images
     "tenants.schema.json": _schema_of(Register),
     "workspace.yaml": workspace,
 }
