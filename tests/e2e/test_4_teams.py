@@ -1,5 +1,6 @@
 """A team comes and goes while the others work, and notices nothing but the room that it takes."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,25 +109,19 @@ def test_a_run_that_eats_too_much_memory_says_so_and_is_retried_as_configured(gr
 
 def test_a_malformed_workspace_is_refused_and_the_last_good_one_kept(grown: Release) -> None:
     known = locations()
-    name = "configmap/platform-workspace"
-    good = kubectl("get", name, "-n", CONTROL_PLANE, "-o", "jsonpath={.data.workspace\\.yaml}")
-    kubectl("patch", name, "-n", CONTROL_PLANE, "--type=merge", "-p", '{"data": {"workspace.yaml": "load_from: ["}}')
+    name = ("configmap/platform-workspace", "-n", CONTROL_PLANE)
+    good = kubectl("get", *name, "-o", "jsonpath={.data.workspace\\.yaml}")
+    kubectl("patch", *name, "--type=merge", "-p", json.dumps({"data": {"workspace.yaml": "load_from: ["}}))
     try:
-        wait_for(
-            "the webserver to say that it keeps the last good workspace",
-            lambda: (
-                "workspace.yaml cannot be used" in kubectl("logs", "-n", CONTROL_PLANE, "deploy/platform-webserver")
-            ),
-            seconds=180,
-        )
+        wait_for("the webserver to say that it keeps the last good workspace", refused, seconds=180)
         assert locations() == known
     finally:
-        import json
+        kubectl("patch", *name, "--type=merge", "-p", json.dumps({"data": {"workspace.yaml": good}}))
 
-        kubectl(
-            *("patch", name, "-n", CONTROL_PLANE, "--type=merge", "-p"),
-            json.dumps({"data": {"workspace.yaml": good}}),
-        )
+
+def refused() -> bool:
+    """Say whether the webserver has refused the workspace."""
+    return "workspace.yaml cannot be used" in kubectl("logs", "-n", CONTROL_PLANE, "deploy/platform-webserver")
 
 
 def test_a_team_that_goes_leaves_nothing_but_its_data(release: Release, grown: Release) -> None:

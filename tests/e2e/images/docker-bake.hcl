@@ -13,7 +13,7 @@ variable "TOOLS" {
 }
 
 group "default" {
-  targets = ["postgres", "object-store"]
+  targets = ["postgres", "object-store", "probe"]
 }
 
 target "postgres" {
@@ -27,4 +27,11 @@ target "object-store" {
   contexts = { tools = TOOLS }
   args     = { SOURCE_DATE_EPOCH = 1735689600 }
   tags     = ["${REGISTRY}/test/object-store:${TAG}"]
+}
+
+target "probe" {
+  context  = "tests/e2e/images/probe"
+  contexts = { shared = "target:shared" }
+  args     = { SOURCE_DATE_EPOCH = 1735689600 }
+  tags     = ["${REGISTRY}/test/probe:${TAG}"]
 }
