@@ -14,7 +14,7 @@ from tenancy.register import Location, Register
 from .cluster import CONTROL_PLANE, ROOT, apply, graphql, helm, kubectl, objects
 
 HERE = Path(__file__).parent
-TIMEOUT = "8m"
+TIMEOUT = "3m"
 LOCATIONS_LOADED_SECONDS = 180
 STORE_USER, STORE_PASSWORD = "tests", "tests-only-in-this-cluster"
 
