@@ -37,7 +37,6 @@ tenancy/team: {{ include "location.team" . | quote }}
 {{/* Variables of code server and runs alike. $ */}}
 {{- define "location.variables" -}}
 - {name: HOME, value: /tmp}
-- {name: DAGSTER_HOME, value: /opt/dagster/home}
 - {name: DATABASE_HOST, value: {{ include "common.database-host" . | quote }}}
 - {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
 - {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . | quote }}}

@@ -31,7 +31,7 @@ target "object-store" {
 
 target "probe" {
   context  = "tests/e2e/images/probe"
-  contexts = { shared = "target:shared" }
+  contexts = { location = "target:operations-departures" }
   args     = { SOURCE_DATE_EPOCH = 1735689600 }
   tags     = ["${REGISTRY}/test/probe:${TAG}"]
 }
