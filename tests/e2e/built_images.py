@@ -117,4 +117,5 @@ def _unpacked(blob: bytes) -> Iterator[Entry]:
         for member in archive:
             content = archive.extractfile(member) if member.isfile() else None
             head = content.read(8) if content else b""
-            yield Entry(member.name.removeprefix("./"), member.mode, member.uid, int(member.mtime), member.isfile(), head)
+            name = member.name.removeprefix("./")
+            yield Entry(name, member.mode, member.uid, int(member.mtime), member.isfile(), head)
