@@ -71,3 +71,9 @@ def release(images: dict[str, Any], s3: Any) -> Release:
         seconds=LOCATIONS_LOADED_SECONDS,
     )
     return release
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give pods the time that they take: the setup of the first test installs everything."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1200))
