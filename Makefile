@@ -59,6 +59,11 @@ lint: sync setup ## check code, types, YAML, workflows, the register and what is
 images: ## build all images, or ONLY one, push them to REGISTRY and write their digests to .local/images.yaml
 	@$(PYTHON) images/build $(ONLY)
 
+.PHONY: e2e
+e2e: sync images ## build the images and test all of it on the cluster of the current kubeconfig context; E2E="-k quota" chooses
+	@tests/e2e/images/build
+	@$(RUN) pytest tests/e2e $(E2E)
+
 .PHONY: bench
 bench: sync ## measure all that the docs claim, some hours, and write docs/reference/benchmarks.md; BENCH="losses" chooses
 	@$(RUN) python -m bench $(BENCH)

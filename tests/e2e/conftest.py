@@ -1,6 +1,5 @@
 """The tests on a cluster: `make e2e`, on the current kubeconfig context."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,10 +18,6 @@ from .platform import (
     locations,
     start_object_store,
 )
-
-# Whoever runs the tests of the repository does not mean a cluster.
-if not os.environ.get("E2E"):
-    collect_ignore_glob = ["test_*.py"]
 
 IMAGES = (ROOT / ".local/images.yaml", ROOT / ".local/e2e/images.yaml")
 

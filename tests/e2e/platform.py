@@ -41,16 +41,16 @@ class Release:
         """Return the value files."""
         return [self.tenants, ROOT / "environments/dev/values.yaml", HERE / "values.yaml"]
 
-    def upgrade(self, *, wait: bool = True) -> str:
+    def upgrade(self) -> str:
         """Install or upgrade the control plane and the teams' namespaces."""
         options = ["--create-namespace", "--namespace", CONTROL_PLANE]
-        return self._helm("platform", "helm/platform", *options, *_waiting(wait=wait))
+        return self._helm("platform", "helm/platform", *options, "--timeout", TIMEOUT)
 
-    def upgrade_location(self, location: Location, *, wait: bool = True) -> str:
+    def upgrade_location(self, location: Location, *, timeout: str = TIMEOUT) -> str:
         """Install or upgrade a location."""
         name = location.dagster_name
         options = ["--namespace", location.team, "--set", f"location={name}"]
-        return self._helm(name, "helm/code-location", *options, *_waiting(wait=wait))
+        return self._helm(name, "helm/code-location", *options, "--timeout", timeout)
 
     def _helm(self, name: str, chart: str, *options: str) -> str:
         database = {"database": {"embedded": {"image": self.images["postgres"]}}}
@@ -59,11 +59,8 @@ class Release:
             yaml.safe_dump(_merged(over, self.extra or {}), file)
             file.flush()
             values = [part for path in [*self.files(), file.name] for part in ("-f", str(path))]
-            return helm("upgrade", "--install", name, chart, *values, *options)
-
-
-def _waiting(*, wait: bool) -> Sequence[str]:
-    return ["--rollback-on-failure", "--wait", "--wait-for-jobs", "--timeout", TIMEOUT] if wait else []
+            waiting = ("--rollback-on-failure", "--wait", "--wait-for-jobs")
+            return helm("upgrade", "--install", name, chart, *values, *waiting, *options)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,3 +182,8 @@ def run_status(run: str) -> str:
 def run_messages(run: str) -> list[str]:
     """Return the messages of a run's event log."""
     return [event.get("message", "") for event in graphql(RUN, id=run)["runOrError"]["eventConnection"]["events"]]
+
+
+def run_tags(run: str) -> dict[str, str]:
+    """Return a run's tags."""
+    return {tag["key"]: tag["value"] for tag in graphql(RUN, id=run)["runOrError"]["tags"]}

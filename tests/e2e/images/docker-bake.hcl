@@ -13,7 +13,7 @@ variable "TOOLS" {
 }
 
 group "default" {
-  targets = ["postgres", "object-store", "probe"]
+  targets = ["postgres", "object-store", "probe", "next-platform", "next-location"]
 }
 
 target "postgres" {
@@ -34,4 +34,22 @@ target "probe" {
   contexts = { location = "target:operations-departures" }
   args     = { SOURCE_DATE_EPOCH = 1735689600 }
   tags     = ["${REGISTRY}/test/probe:${TAG}"]
+}
+
+# The same again under other digests, to be upgraded to.
+target "_next" {
+  dockerfile-inline = "FROM image\nLABEL test=next\n"
+  args              = { SOURCE_DATE_EPOCH = 1735689600 }
+}
+
+target "next-platform" {
+  inherits = ["_next"]
+  contexts = { image = "target:platform" }
+  tags     = ["${REGISTRY}/test/next-platform:${TAG}"]
+}
+
+target "next-location" {
+  inherits = ["_next"]
+  contexts = { image = "target:operations-departures" }
+  tags     = ["${REGISTRY}/test/next-location:${TAG}"]
 }
