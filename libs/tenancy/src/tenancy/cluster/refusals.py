@@ -66,15 +66,15 @@ def refusals(location: str, place: Place, asked: Asked) -> list[str]:
         found += _not_among(f"the field of the {kind}'s metadata", metadata, METADATA_FIELDS)
     found += _too_much(place, asked.container.get("resources") or {})
     return [
-        f"location {location}: its code server asks for {what} in the container context of its runs; {instead}. The "
-        "platform decides that, from tenants.yaml and its values: take it out of the container context"
+        f"location {location}: its code server asks for {what}, but {instead}. The platform decides that, from "
+        "tenants.yaml and its values: take it out of the container context of the location's runs"
         for what, instead in found
     ]
 
 
 def _not_among(kind: str, asked: Mapping[str, Any], allowed: Iterable[str]) -> list[tuple[str, str]]:
     may = ", ".join(sorted(allowed)) or "none"
-    return [(f"{kind} {name!r}", f"it may set {may}") for name in sorted(set(asked) - set(allowed))]
+    return [(f"{kind} {name!r}", f"it may set {may} there") for name in sorted(set(asked) - set(allowed))]
 
 
 def _too_much(place: Place, resources: Mapping[str, Any]) -> list[tuple[str, str]]:
