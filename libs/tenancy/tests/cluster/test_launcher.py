@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,8 @@ from tenancy.cluster.launcher import TeamRunLauncher
 from tenancy.cluster.room import Room
 
 from . import plane as planes
-from .databases import DAGSTER_PASSWORD, PASSWORDS, Database
+from .databases import DAGSTER_PASSWORD, PASSWORDS
 from .plane import CONTEXT, LATE, TEAMS, WEATHER, Plane
-
-
-@pytest.fixture(scope="module")
-def module_plane(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    with planes.running(server, tmp_path_factory.mktemp("home")) as plane:
-        yield plane
-
-
-@pytest.fixture
-def plane(module_plane: Plane) -> Iterator[Plane]:
-    yield module_plane
-    for run in module_plane.instance.get_runs():
-        module_plane.instance.delete_run(run.run_id)
-    module_plane.api.reset()
-    module_plane.home.write_places(TEAMS)
-    module_plane.instance._run_launcher = None  # pyright: ignore[reportPrivateUsage] - the next test gets a new one
 
 
 def launcher(plane: Plane) -> TeamRunLauncher:

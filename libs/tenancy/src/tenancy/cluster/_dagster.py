@@ -4,6 +4,7 @@
   code servers there are. The command lines offer a file or nothing; ours keeps to the last good file.
 - `WorkspaceProcessContext`, `CurrentWorkspace`, `daemon_controller_from_instance`: what the two command lines make of
   it. `FollowingContext` adds what refresh_workspace does not know: to leave alone what has not changed.
+- `CheckError`: what Dagster raises for a workspace file of the right form with wrong content. It is no DagsterError.
 - `RunQueueConfig`: what a run coordinator tells the daemon that empties the queue. The method is public, the type is
   not exported.
 - `ExecuteRunArgs`, `ResumeRunArgs`, `InstanceRef`, `ConfigurableClassData`: what a run's command line is made of. A run
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, QueuedRunCoordinator
+from dagster._check import CheckError
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import LaunchRunContext, ResumeRunContext
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
@@ -33,6 +35,7 @@ from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster._serdes import ConfigurableClassData
 
 __all__ = [
+    "CheckError",
     "CheckRunHealthResult",
     "CodeLocationOrigin",
     "ExecuteRunArgs",
