@@ -252,6 +252,11 @@ class Plane:
         """Let the daemon look into the queue once."""
         list(self.queue.run_iteration(self.context))
 
+    def begin(self, run_id: str) -> None:
+        """Report what a run's own process would report first."""
+        event = dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="hello")
+        self.instance.report_dagster_event(event, run_id=run_id)
+
     def run(self, run_id: str) -> dg.DagsterRun:
         run = self.instance.get_run_by_id(run_id)
         assert run is not None

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from tenancy.cluster import pauses
@@ -472,10 +471,7 @@ def test_a_run_that_was_ended_meanwhile_stays_ended(plane: Plane, monkeypatch: p
 def started(plane: Plane) -> str:
     run_id = plane.submit()
     plane.dequeue()
-    # The run's own process would report it.
-    plane.instance.report_dagster_event(
-        dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="hello"), run_id=run_id
-    )
+    plane.begin(run_id)
     assert plane.status(run_id) == "STARTED"
     return run_id
 

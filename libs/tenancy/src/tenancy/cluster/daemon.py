@@ -48,10 +48,10 @@ def run(
             stack.enter_context(sole(server, DAGSTER, login, key=KEY))
             logger.info("this is the daemon now")
             instance = stack.enter_context(opened_instance())
-            controller = stack.enter_context(daemon_controller_from_instance(instance, target))
+            health.works(lambda: heartbeats(instance))  # before its parts begin, whose first sign of life counts
+            controller = stack.enter_context(daemon_controller_from_instance(instance, target, log_level="warning"))
             log.take_over("dagster", "dagit", "dagster-webserver")
             stack.callback(_end_at_latest, grace_seconds)
-            health.works(lambda: heartbeats(instance))
             controller.check_daemon_loop()
     except KeyboardInterrupt:
         logger.info("the daemon has ended")

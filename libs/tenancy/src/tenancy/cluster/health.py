@@ -37,7 +37,7 @@ class Health:
         self._since = 0.0
 
     def works(self, heartbeats: Heartbeats) -> None:
-        """Note that the daemon holds the lock and has started."""
+        """Note that the daemon holds the lock and starts."""
         self._since = time.time()
         self._heartbeats = heartbeats
 
