@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Mapping
 
 import pytest
+from tenancy.cluster.errors import ControlPlaneError
 from tenancy.cluster.health import Health, answering, judge_life
 
 
@@ -75,3 +76,12 @@ def test_a_database_that_is_away_is_no_reason_to_restart() -> None:
 def test_another_path_is_answered_with_those_that_there_are() -> None:
     with answering(Health(120), 0) as port:
         assert ask(port, "/") == (404, "ask /healthz or /readyz")
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with answering(Health(120), 0) as port:
+        refused = pytest.raises(
+            ControlPlaneError, match=f"port {port} cannot be used for health checks: Address already"
+        )
+        with refused, answering(Health(120), port):
+            pass

@@ -124,6 +124,7 @@ def test_the_webserver_follows_the_workspace_and_leaves_the_others_alone(plane: 
         planes.replace(plane.home.workspace, text)
     told = [line for line in webserver.lines() if "cannot be used" in line]
     assert len(told) == 1, told
+    assert not [line for line in webserver.lines() if not line[:4].isdigit()], "a record is a line"
 
 
 def test_the_webserver_ends_when_it_is_asked_to(webserver: Program) -> None:

@@ -96,7 +96,7 @@ def test_the_lock_is_given_back_in_order(postgres: Database) -> None:
 
 
 def test_a_database_that_stays_away_is_an_error_with_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(module, "START_SECONDS", 0.5)
     nobody = Server("127.0.0.1", any_free(0), "disable")
     with (
         pytest.raises(ControlPlaneError, match=r"cannot connect.*database\.host"),

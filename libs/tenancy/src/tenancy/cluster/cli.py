@@ -50,6 +50,9 @@ def webserver(workspace: Path, port: int, path_prefix: str, module: str) -> None
     """
     with _messages_not_tracebacks():
         environment.require(os.environ, ["DAGSTER_HOME", *environment.SERVER, *environment.LOGIN])
+        from tenancy.cluster.connecting import wait_for_instance  # noqa: PLC0415
+
+        wait_for_instance(environment.server(os.environ), environment.login(os.environ))
         try:
             run = import_module(module).run
         except (ImportError, AttributeError) as error:
