@@ -109,7 +109,7 @@ def test_a_migration_that_was_killed_at_any_moment_is_healed_by_the_next(databas
         while not database.execute("SELECT 1 FROM pg_roles WHERE rolname = 'dagster'"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        time.sleep(moments.uniform(0.0, 1.0))
+        time.sleep(moments.uniform(0.0, 1.5))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
         migrate(database)

@@ -11,6 +11,7 @@
   gets the instance with it, and must not be asked for classes that only the platform's image has.
 - `LaunchRunContext`, `ResumeRunContext`, `CheckRunHealthResult`, `WorkerStatus`: what a run launcher is given and
   answers. The methods are public, the types are not exported.
+- `RunStorageSqlMetadata` and its two likes: the tables of the instance's storage.
 - `DagsterRunStatus.STARTING` and the event `RUN_ENQUEUED` by `enqueue_again`: how a run goes back to the queue, as the
   queue's own daemon does it.
 """
@@ -26,6 +27,9 @@ from dagster._core.launcher import LaunchRunContext, ResumeRunContext
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
+from dagster._core.storage.event_log import SqlEventLogStorageMetadata
+from dagster._core.storage.runs import RunStorageSqlMetadata
+from dagster._core.storage.schedules import ScheduleStorageSqlMetadata
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load import location_origins_from_config
 from dagster._core.workspace.load_target import WorkspaceLoadTarget
@@ -35,6 +39,7 @@ from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster._serdes import ConfigurableClassData
 
 __all__ = [
+    "STORAGE_TABLES",
     "CheckError",
     "CheckRunHealthResult",
     "CodeLocationOrigin",
@@ -56,6 +61,10 @@ __all__ = [
 ]
 
 STOP_SECONDS = 5.0
+
+STORAGE_TABLES = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata)
+"""The tables of the instance's three storages. Each storage makes its own, but outside of a transaction: one that is
+killed meanwhile leaves some of them, which no later start completes."""
 
 
 class FollowingContext(WorkspaceProcessContext):

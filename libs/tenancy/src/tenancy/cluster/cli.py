@@ -110,6 +110,7 @@ def migrate(passwords: Path, seconds: float) -> None:
         environment.require(os.environ, [*environment.SERVER, *environment.ADMIN])
         server, admin = environment.server(os.environ), environment.login(os.environ, environment.ADMIN)
         of_teams = passwords_module.read(passwords)
+        os.environ["TQDM_DISABLE"] = "1"  # Dagster draws bars of progress
         from tenancy.cluster.migration import migrate as run  # noqa: PLC0415
 
         run(server, admin, of_teams, os.environ.get("DATABASE_PASSWORD") or None, seconds=seconds)
