@@ -52,6 +52,8 @@ run_launcher:
   class: TeamRunLauncher
   config:
     places: %(home)s/workspace/places.yaml
+    service_account_name: run
+    instance_config_map: platform-instance
     dagster_home: /opt/dagster/home
     fail_pod_on_run_failure: true
     load_incluster_config: false

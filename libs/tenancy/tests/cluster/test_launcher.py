@@ -148,6 +148,12 @@ REFUSED = [
     ("run.container_config.resources", {"limits": {"memory": "17Gi"}}, "limits.memory 17Gi, but a run may have 16Gi"),
     ("run.container_config.resources", {"requests": {"cpu": "5000m"}}, "requests.cpu 5000m, but a run may have 4"),
     ("run.container_config.resources", {"limits": {"cpu": "lots"}}, "'lots' is no quantity"),
+    (
+        "run.pod_spec_config.volumes",
+        [{"name": "node", "hostPath": {"path": "/"}}],
+        "the volume 'node' of kind 'host_path', but it may set config_map, csi",
+    ),
+    ("volumes", [{"name": "nfs", "nfs": {"server": "x", "path": "/"}}], "the volume 'nfs' of kind 'nfs'"),
     ("run.pod_spec_config.nonsense", 1, "cannot be used"),
     ("nonsense", 1, "cannot be used"),
     ("run.pod_spec_config.volumes", "all", "cannot be used"),

@@ -139,7 +139,9 @@ class TeamRunLauncher(K8sRunLauncher):
             return
         self._instance.report_engine_event(f"The run waits in the queue: {error}.", now)
         enqueue_again(self._instance, now)
-        self.pauses.begin(self._registered(run)[1].team)
+        _, place = self._look_up(run)
+        if place is not None:
+            self.pauses.begin(place.team)
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
         """Return what the run's Job is made of; also where its Job is looked for, however it was asked for.
