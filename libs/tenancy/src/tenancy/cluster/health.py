@@ -95,8 +95,8 @@ def answering(health: Health, port: int) -> Generator[int]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            if question and not good:
-                logger.info("%s: %s", self.path, text)
+            if question == health.is_alive and not good:
+                logger.error("the kubelet is told to restart this daemon: %s", text)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base's
             """Say nothing of each question."""
