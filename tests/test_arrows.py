@@ -1,6 +1,7 @@
 """One direction of knowledge: code_locations -> sensor_assets; nothing of ours points back."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,10 +54,36 @@ def test_lean_postgres_imports_nothing_of_ours() -> None:
         assert ours_in(imports) <= {"lean_postgres"}, file
 
 
-def test_tenancy_imports_no_team_s_code_and_only_its_local_platform_knows_sensor_assets() -> None:
+MAY_KNOW = {"local": {"sensor_assets"}, "cluster": {"sensor_assets", "lean_postgres"}, "": set[str]()}
+"""What each part of tenancy may import of ours beside tenancy: the two platforms, and the base that both stand on."""
+
+BASE_NEEDS = {"click", "pydantic", "pydantic_core", "ruamel", "yaml"}
+
+
+def part_of_tenancy(file: Path) -> str:
+    """Return "local", "cluster" or "" for the base."""
+    part = file.relative_to("libs/tenancy/src/tenancy").parts[0]
+    return part if part in MAY_KNOW else ""
+
+
+def test_tenancy_imports_no_team_s_code_and_only_its_platforms_know_the_libraries() -> None:
     for file, imports in imports_below(ROOT / "libs/tenancy/src").items():
-        local = "local" in file.parts
-        assert ours_in(imports) <= ({"tenancy", "sensor_assets"} if local else {"tenancy"}), file
+        assert ours_in(imports) <= {"tenancy"} | MAY_KNOW[part_of_tenancy(file)], file
+
+
+def test_the_platform_on_a_cluster_and_the_local_one_do_not_know_each_other() -> None:
+    other = {"local": "tenancy.cluster", "cluster": "tenancy.local"}
+    for file, imports in imports_below(ROOT / "libs/tenancy/src").items():
+        wrong = other.get(part_of_tenancy(file), "tenancy.cluster")
+        assert not [name for name in imports if f"{name}.".startswith(f"{wrong}.")], file
+
+
+def test_the_base_of_tenancy_needs_neither_dagster_nor_a_database() -> None:
+    """Charts, schemas and the register are made wherever there is Python."""
+    for file, imports in imports_below(ROOT / "libs/tenancy/src").items():
+        if part_of_tenancy(file) == "":
+            roots = {name.partition(".")[0] for name in imports}
+            assert roots - set(sys.stdlib_module_names) <= BASE_NEEDS | {"tenancy"}, file
 
 
 @pytest.mark.parametrize("package", LOCATIONS)

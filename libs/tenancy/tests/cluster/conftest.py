@@ -7,7 +7,9 @@ import pytest
 from lean_postgres import close_pools
 
 from . import databases
+from . import plane as planes
 from .databases import Database
+from .plane import TEAMS, Plane
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,23 @@ def database(server: Database) -> Iterator[Database]:
     server.reset()
     yield server
     close_pools()
+
+
+@pytest.fixture(scope="module")
+def module_plane(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    with planes.running(server, tmp_path_factory.mktemp("home")) as plane:
+        yield plane
+
+
+@pytest.fixture
+def plane(module_plane: Plane) -> Iterator[Plane]:
+    """Return a control plane without runs, with the places and limits of the beginning."""
+    yield module_plane
+    for run in module_plane.instance.get_runs():
+        module_plane.instance.delete_run(run.run_id)
+    module_plane.api.reset()
+    module_plane.home.write_places(TEAMS)
+    module_plane.instance._run_launcher = None  # pyright: ignore[reportPrivateUsage] - the next test gets a new one
 
 
 @pytest.fixture

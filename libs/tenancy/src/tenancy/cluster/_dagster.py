@@ -4,12 +4,14 @@
   code servers there are. The command lines offer a file or nothing; ours keeps to the last good file.
 - `WorkspaceProcessContext`, `CurrentWorkspace`, `daemon_controller_from_instance`: what the two command lines make of
   it. `FollowingContext` adds what refresh_workspace does not know: to leave alone what has not changed.
+- `CheckError`: what Dagster raises for a workspace file of the right form with wrong content. It is no DagsterError.
 - `RunQueueConfig`: what a run coordinator tells the daemon that empties the queue. The method is public, the type is
   not exported.
 - `ExecuteRunArgs`, `ResumeRunArgs`, `InstanceRef`, `ConfigurableClassData`: what a run's command line is made of. A run
   gets the instance with it, and must not be asked for classes that only the platform's image has.
 - `LaunchRunContext`, `ResumeRunContext`, `CheckRunHealthResult`, `WorkerStatus`: what a run launcher is given and
   answers. The methods are public, the types are not exported.
+- `RunStorageSqlMetadata` and its two likes: the tables of the instance's storage.
 - `DagsterRunStatus.STARTING` and the event `RUN_ENQUEUED` by `enqueue_again`: how a run goes back to the queue, as the
   queue's own daemon does it.
 """
@@ -19,11 +21,15 @@ from collections.abc import Mapping
 from typing import cast
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, QueuedRunCoordinator
+from dagster._check import CheckError
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import LaunchRunContext, ResumeRunContext
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
+from dagster._core.storage.event_log import SqlEventLogStorageMetadata
+from dagster._core.storage.runs import RunStorageSqlMetadata
+from dagster._core.storage.schedules import ScheduleStorageSqlMetadata
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load import location_origins_from_config
 from dagster._core.workspace.load_target import WorkspaceLoadTarget
@@ -33,6 +39,8 @@ from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster._serdes import ConfigurableClassData
 
 __all__ = [
+    "STORAGE_TABLES",
+    "CheckError",
     "CheckRunHealthResult",
     "CodeLocationOrigin",
     "ExecuteRunArgs",
@@ -53,6 +61,10 @@ __all__ = [
 ]
 
 STOP_SECONDS = 5.0
+
+STORAGE_TABLES = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata)
+"""The tables of the instance's three storages. Each storage makes its own, but outside of a transaction: one that is
+killed meanwhile leaves some of them, which no later start completes."""
 
 
 class FollowingContext(WorkspaceProcessContext):

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from tenancy.cluster import environment, log
+from tenancy.cluster import passwords as passwords_module
 from tenancy.cluster.errors import ControlPlaneError
 
 workspace_option = click.option(
@@ -49,6 +50,9 @@ def webserver(workspace: Path, port: int, path_prefix: str, module: str) -> None
     """
     with _messages_not_tracebacks():
         environment.require(os.environ, ["DAGSTER_HOME", *environment.SERVER, *environment.LOGIN])
+        from tenancy.cluster.connecting import wait_for_instance  # noqa: PLC0415
+
+        wait_for_instance(environment.server(os.environ), environment.login(os.environ))
         try:
             run = import_module(module).run
         except (ImportError, AttributeError) as error:
@@ -104,16 +108,12 @@ def migrate(passwords: Path, seconds: float) -> None:
     """
     with _messages_not_tracebacks():
         environment.require(os.environ, [*environment.SERVER, *environment.ADMIN])
+        server, admin = environment.server(os.environ), environment.login(os.environ, environment.ADMIN)
+        of_teams = passwords_module.read(passwords)
+        os.environ["TQDM_DISABLE"] = "1"  # Dagster draws bars of progress
         from tenancy.cluster.migration import migrate as run  # noqa: PLC0415
-        from tenancy.cluster.passwords import read  # noqa: PLC0415
 
-        run(
-            environment.server(os.environ),
-            environment.login(os.environ, environment.ADMIN),
-            read(passwords),
-            os.environ.get("DATABASE_PASSWORD") or None,
-            seconds=seconds,
-        )
+        run(server, admin, of_teams, os.environ.get("DATABASE_PASSWORD") or None, seconds=seconds)
         click.echo("the database is as this image wants it")
 
 
@@ -128,9 +128,10 @@ def wait(seconds: float, schemas: str, passwords: Path | None, migration: str) -
     """Wait until the database is as this image wants it, or newer."""
     with _messages_not_tracebacks():
         from tenancy.cluster import waiting  # noqa: PLC0415
-        from tenancy.cluster.passwords import read  # noqa: PLC0415
 
-        names = [name for name in schemas.split(",") if name] + sorted(read(passwords) if passwords else ())
+        names = [name for name in schemas.split(",") if name] + sorted(
+            passwords_module.read(passwords) if passwords else ()
+        )
         server, login = environment.server(os.environ), environment.login(os.environ)
         waiting.wait(server, login, names, seconds=seconds, migration=migration)
 

@@ -10,12 +10,17 @@ from psycopg import errors
 
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.errors import ControlPlaneError, one_line
+from tenancy.cluster.roles import DAGSTER
 
 CONNECT_SECONDS = 5
 AGAIN_SECONDS = 1.0
 TELL_SECONDS = 15.0
 
 ADMIN_KEY = "database.admin_secret"
+LOGIN_KEY = "database.passwords"
+
+START_SECONDS = 300.0
+"""How long the control plane waits for the database when it starts: one that is being replaced is back by then."""
 
 logger = logging.getLogger("tenancy.cluster")
 
@@ -49,7 +54,7 @@ def explain(error: psycopg.OperationalError, server: Server, database: str, logi
         login: that was to be used.
         key: key of the values that leads to the login.
     """
-    said = one_line(error)
+    said = one_line(error).rstrip(".?")
     advice = next((text for words, text in CHECKS if any(word in said for word in words)), UNREACHABLE)
     where = f"database {database!r} on {server} as {login.username!r}"
     return f"cannot connect to {where}: {said}. What to do: {advice.format(key=key)}"
@@ -113,3 +118,12 @@ def explain_refusal(error: psycopg.Error, server: Server, login: Login) -> str:
             "ADMIN OPTION of roles that it did not make itself (GRANT role TO login WITH ADMIN OPTION)"
         )
     return f"the migration was interrupted {where}: {said}{detail}. It can be started again as it is"
+
+
+def wait_for_instance(server: Server, login: Login) -> None:
+    """Wait until the database of the instance can be reached.
+
+    Raises:
+        ControlPlaneError: it cannot within five minutes; with what to check.
+    """
+    connect(server, DAGSTER, login, key=LOGIN_KEY, application="tenancy start", seconds=START_SECONDS).close()

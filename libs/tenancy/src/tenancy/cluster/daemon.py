@@ -9,14 +9,13 @@ from threading import Timer
 
 from tenancy.cluster import log
 from tenancy.cluster._dagster import daemon_controller_from_instance, heartbeats
+from tenancy.cluster.connecting import LOGIN_KEY
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.health import Health, answering
 from tenancy.cluster.roles import DAGSTER
 from tenancy.cluster.sole import sole
 from tenancy.cluster.starting import opened_instance
 from tenancy.cluster.workspace import FollowedWorkspace
-
-KEY = "database.passwords"
 
 logger = logging.getLogger("tenancy.cluster")
 
@@ -45,13 +44,13 @@ def run(
         with ExitStack() as stack:
             target = FollowedWorkspace(workspace)
             stack.enter_context(answering(health, health_port))
-            stack.enter_context(sole(server, DAGSTER, login, key=KEY))
+            stack.enter_context(sole(server, DAGSTER, login, key=LOGIN_KEY))
             logger.info("this is the daemon now")
             instance = stack.enter_context(opened_instance())
-            controller = stack.enter_context(daemon_controller_from_instance(instance, target))
+            health.works(lambda: heartbeats(instance))  # before its parts begin, whose first sign of life counts
+            controller = stack.enter_context(daemon_controller_from_instance(instance, target, log_level="warning"))
             log.take_over("dagster", "dagit", "dagster-webserver")
             stack.callback(_end_at_latest, grace_seconds)
-            health.works(lambda: heartbeats(instance))
             controller.check_daemon_loop()
     except KeyboardInterrupt:
         logger.info("the daemon has ended")

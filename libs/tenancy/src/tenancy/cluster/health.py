@@ -16,6 +16,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+from tenancy.cluster.errors import ControlPlaneError
+
 Heartbeats = Callable[[], Mapping[str, float | None]]
 """Returns the time (seconds since 1970) of the last sign of life of each part of the daemon, None without any."""
 
@@ -37,7 +39,7 @@ class Health:
         self._since = 0.0
 
     def works(self, heartbeats: Heartbeats) -> None:
-        """Note that the daemon holds the lock and has started."""
+        """Note that the daemon holds the lock and starts."""
         self._since = time.time()
         self._heartbeats = heartbeats
 
@@ -78,7 +80,7 @@ def answering(health: Health, port: int) -> Generator[int]:
     """Answer on all interfaces meanwhile; yields the port, a free one for 0.
 
     Raises:
-        OSError: the port is taken.
+        ControlPlaneError: the port is taken.
     """
     questions = {"/healthz": health.is_alive, "/readyz": health.is_ready}
 
@@ -93,13 +95,17 @@ def answering(health: Health, port: int) -> Generator[int]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            if question and not good:
-                logger.info("%s: %s", self.path, text)
+            if question == health.is_alive and not good:
+                logger.error("the kubelet is told to restart this daemon: %s", text)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base's
             """Say nothing of each question."""
 
-    with ThreadingHTTPServer(("", port), Handler) as server:
+    try:
+        server = ThreadingHTTPServer(("", port), Handler)
+    except OSError as error:
+        raise ControlPlaneError(f"port {port} cannot be used for health checks: {error.strerror}") from error
+    with server:
         thread = Thread(target=server.serve_forever, name="health", daemon=True)
         thread.start()
         try:

@@ -1,17 +1,24 @@
 """The schema of the instance's storage: created at the newest revision, or brought to it.
 
-Dagster's own code does it, that of `dagster instance migrate`. It runs as the migration's login that has become role
-dagster, so that dagster owns the tables and its password need not be known yet.
+Dagster's own code does it, that of `dagster instance migrate`, but for the creation, which is one transaction here. It
+runs as the migration's login that has become role dagster: so dagster owns the tables, and its password need not be
+known yet.
 """
 
 import logging
-import os
 import tempfile
 from pathlib import Path
 
+import dagster_postgres.run_storage
 import yaml
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from dagster import DagsterInstance
+from dagster_postgres.utils import pg_alembic_config
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
+from tenancy.cluster._dagster import STORAGE_TABLES
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.errors import ControlPlaneError
 from tenancy.cluster.revisions import Revisions
@@ -34,25 +41,39 @@ def refuse_newer(revision: str | None, revisions: Revisions) -> None:
         )
 
 
-def migrate(server: Server, admin: Login) -> None:
+def migrate(server: Server, admin: Login, revision: str | None, revisions: Revisions) -> None:
     """Create the tables or bring them to the newest revision, as role dagster.
 
     Args:
         server: with the database dagster.
         admin: a superuser, or a member of role dagster.
+        revision: that the database has now.
+        revisions: that this image knows.
     """
     url = f"{server.url(DAGSTER, admin)}&options=-c%20role%3D{DAGSTER}"
+    if revision in (None, revisions.newest):
+        _create(url)
     with tempfile.TemporaryDirectory() as home:
-        storage = {"postgres": {"postgres_url": url, "should_autocreate_tables": True}}
         config = Path(home) / "dagster.yaml"
-        descriptor = os.open(config, os.O_WRONLY | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            yaml.safe_dump({"storage": storage, "telemetry": {"enabled": False}}, file)
+        config.touch(0o600)
+        config.write_text(
+            yaml.safe_dump({"storage": {"postgres": {"postgres_url": url}}, "telemetry": {"enabled": False}})
+        )
         with DagsterInstance.from_config(home) as instance:
             instance.upgrade(_tell)
             if not instance.get_runs_count():
-                # Not for an empty database, but for one whose creation was interrupted; costs nothing.
-                instance.reindex(lambda _: None)
+                # Notes that there is nothing to be rebuilt; with runs it could take hours, and is left to the operator.
+                instance.reindex(_tell)
+
+
+def _create(url: str) -> None:
+    """Create what is missing, all of it or nothing, at the newest revision."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for tables in STORAGE_TABLES:
+            tables.create_all(connection)
+        scripts = ScriptDirectory.from_config(pg_alembic_config(dagster_postgres.run_storage.__file__))
+        MigrationContext.configure(connection).stamp(scripts, "head")
 
 
 def _tell(text: str) -> None:

@@ -137,9 +137,11 @@ class TeamRunLauncher(K8sRunLauncher):
         # It may have been ended meanwhile; or its Job was made, the answer was lost, and it has begun.
         if now is None or now.status not in (DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING):
             return
-        self._instance.report_engine_event(f"The run waits in the queue: {error}.", now, cls=self.__class__)
+        self._instance.report_engine_event(f"The run waits in the queue: {error}.", now)
         enqueue_again(self._instance, now)
-        self.pauses.begin(self._registered(run)[1].team)
+        _, place = self._look_up(run)
+        if place is not None:
+            self.pauses.begin(place.team)
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
         """Return what the run's Job is made of; also where its Job is looked for, however it was asked for.
@@ -213,9 +215,7 @@ class TeamRunLauncher(K8sRunLauncher):
         """Delete the run's Job; returns whether it did."""
         run = self._instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished and self._namespace(run) is None:
-            self._instance.report_engine_event(
-                f"The run cannot be terminated: {_unknown(self._look_up(run)[0])}.", run, cls=self.__class__
-            )
+            self._instance.report_engine_event(f"The run cannot be terminated: {_unknown(self._look_up(run)[0])}.", run)
             return False
         return bool(super().terminate(run_id))
 

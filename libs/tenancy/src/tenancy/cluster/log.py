@@ -33,3 +33,4 @@ def take_over(*names: str) -> None:
     for name in names:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(logging.INFO)

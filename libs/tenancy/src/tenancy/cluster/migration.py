@@ -57,10 +57,11 @@ def migrate(
     wanted = revisions.of_dagster()
     with _explained(server, admin), _lock(server, admin, seconds) as session:
         roles.check_admin(session)
-        _refuse_newer(server, admin, session, wanted)
+        revision = _found(server, admin, session)
+        instance_schema.refuse_newer(revision, wanted)
         roles.make_roles(session, passwords, password)
         roles.make_databases(session, passwords)
-        _migrate_instance(server, admin, wanted)
+        _migrate_instance(server, admin, revision, wanted)
         _migrate_ledgers(server, admin, passwords)
     if password is None:
         logger.warning("role %s has no new password: DATABASE_PASSWORD is not set", DAGSTER)
@@ -76,17 +77,18 @@ def _lock(server: Server, admin: Login, seconds: float) -> Generator[psycopg.Con
         yield session
 
 
-def _refuse_newer(server: Server, admin: Login, session: psycopg.Connection, wanted: revisions.Revisions) -> None:
-    exists = session.execute("SELECT FROM pg_database WHERE datname = %s", [DAGSTER]).fetchone()
-    may_look = session.execute("SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = %s", [DAGSTER])
-    if exists is None or not (row := may_look.fetchone()) or not row[0]:
-        return
+def _found(server: Server, admin: Login, session: psycopg.Connection) -> str | None:
+    """Return the revision of the instance's schema; None when there is none yet."""
+    # A database that somebody else owns may not be open to us; making it ours will say so.
+    owned = "SELECT 1 FROM pg_database WHERE datname = %s AND pg_has_role(datdba, 'MEMBER')"
+    if session.execute(owned, [DAGSTER]).fetchone() is None:
+        return None
     with connect(server, DAGSTER, admin, key=ADMIN_KEY, application=APPLICATION) as connection:
-        instance_schema.refuse_newer(schema_state.look(connection, "public").revision, wanted)
+        return schema_state.look(connection, "public").revision
 
 
-def _migrate_instance(server: Server, admin: Login, wanted: revisions.Revisions) -> None:
-    instance_schema.migrate(server, admin)
+def _migrate_instance(server: Server, admin: Login, revision: str | None, wanted: revisions.Revisions) -> None:
+    instance_schema.migrate(server, admin, revision, wanted)
     as_dagster = {"options": f"-c role={DAGSTER}"}
     with connect(server, DAGSTER, admin, key=ADMIN_KEY, application=APPLICATION, settings=as_dagster) as connection:
         roles.grant_rows(connection)

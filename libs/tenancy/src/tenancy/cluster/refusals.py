@@ -28,6 +28,19 @@ POD_FIELDS = frozenset(
     }
 )
 JOB_FIELDS = frozenset({"active_deadline_seconds", "backoff_limit", "ttl_seconds_after_finished"})
+VOLUMES = frozenset(
+    {
+        "config_map",
+        "csi",
+        "downward_api",
+        "empty_dir",
+        "ephemeral",
+        "persistent_volume_claim",
+        "projected",
+        "secret",
+    }
+)
+"""Those of Kubernetes' restricted Pod Security; the namespace enforces it as well, but tells nobody."""
 METADATA_FIELDS = frozenset({"annotations", "labels"})
 
 
@@ -60,21 +73,24 @@ def refusals(location: str, place: Place, asked: Asked) -> list[str]:
     if account not in (None, place.service_account):
         found.append((f"service account {account!r}", f"its runs have {place.service_account!r}"))
     found += _not_among("the pod field", asked.pod, POD_FIELDS)
+    for volume in asked.pod.get("volumes") or ():
+        kinds = {kind: None for kind in volume if kind != "name"}
+        found += _not_among(f"the volume {volume.get('name')!r} of kind", kinds, VOLUMES)
     found += _not_among("the field of the Job's specification", asked.job_spec, JOB_FIELDS)
     found += _not_among("the field of the Job", asked.job, ())
     for kind, metadata in (("pod", asked.pod_metadata), ("Job", asked.job_metadata)):
         found += _not_among(f"the field of the {kind}'s metadata", metadata, METADATA_FIELDS)
     found += _too_much(place, asked.container.get("resources") or {})
     return [
-        f"location {location}: its code server asks for {what} in the container context of its runs; {instead}. The "
-        "platform decides that, from tenants.yaml and its values: take it out of the container context"
+        f"location {location}: its code server asks for {what}, but {instead}. The platform decides that, from "
+        "tenants.yaml and its values: take it out of the container context of the location's runs"
         for what, instead in found
     ]
 
 
 def _not_among(kind: str, asked: Mapping[str, Any], allowed: Iterable[str]) -> list[tuple[str, str]]:
     may = ", ".join(sorted(allowed)) or "none"
-    return [(f"{kind} {name!r}", f"it may set {may}") for name in sorted(set(asked) - set(allowed))]
+    return [(f"{kind} {name!r}", f"it may set {may} there") for name in sorted(set(asked) - set(allowed))]
 
 
 def _too_much(place: Place, resources: Mapping[str, Any]) -> list[tuple[str, str]]:

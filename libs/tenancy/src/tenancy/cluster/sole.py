@@ -16,14 +16,13 @@ from time import monotonic
 
 import psycopg
 
-from tenancy.cluster.connecting import connect
+from tenancy.cluster.connecting import START_SECONDS, connect
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.errors import one_line
 
 LOCK = 0x74656E616E6379  # "tenancy"
 ASK_SECONDS = 2.0
 TELL_SECONDS = 30.0
-CONNECT_SECONDS = 300.0
 
 # Postgres lets go of a session whose client is silent: a node that is cut off keeps the lock for 25 s. Its daemon has
 # noticed by then, and ended: a question is answered within 15 s, or the session is over.
@@ -61,7 +60,7 @@ def sole(
         login,
         key=key,
         application="tenancy daemon",
-        seconds=CONNECT_SECONDS,
+        seconds=START_SECONDS,
         settings=OF_THE_CLIENT,
     ) as session:
         session.execute(OF_THE_SERVER)

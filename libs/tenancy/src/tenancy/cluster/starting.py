@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from dagster import DagsterError, DagsterInstance
 
+from tenancy.cluster._dagster import CheckError
 from tenancy.cluster.errors import ControlPlaneError, one_line
 
 
@@ -18,7 +19,7 @@ def opened_instance() -> Generator[DagsterInstance]:
     try:
         instance = DagsterInstance.get()
         _ = instance.run_coordinator, instance.run_launcher
-    except DagsterError as error:
+    except (DagsterError, CheckError) as error:
         raise ControlPlaneError(f"the instance cannot be opened, check dagster.yaml: {one_line(error)}") from error
     with instance:
         yield instance

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import psycopg
 
 from tenancy.cluster import revisions, schema_state
-from tenancy.cluster.connecting import connect
+from tenancy.cluster.connecting import LOGIN_KEY, connect
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.errors import ControlPlaneError, one_line
 from tenancy.cluster.revisions import Revisions
@@ -20,7 +20,6 @@ from tenancy.cluster.schema_state import MARK, SchemaState
 LOOK_SECONDS = 2.0
 TELL_SECONDS = 30.0
 APPLICATION = "tenancy wait"
-KEY = "database.passwords"
 
 logger = logging.getLogger("tenancy.cluster")
 
@@ -82,10 +81,10 @@ def look(server: Server, login: Login, schemas: Sequence[str]) -> list[str]:
     of_dagster, of_ledger = revisions.of_dagster(), revisions.of_ledger()
     missing: list[str | None] = []
     try:
-        with connect(server, DAGSTER, login, key=KEY, application=APPLICATION) as connection:
+        with connect(server, DAGSTER, login, key=LOGIN_KEY, application=APPLICATION) as connection:
             missing.append(missing_in_instance(schema_state.look(connection, "public"), of_dagster))
         if schemas:
-            with connect(server, LEDGER, login, key=KEY, application=APPLICATION) as connection:
+            with connect(server, LEDGER, login, key=LOGIN_KEY, application=APPLICATION) as connection:
                 states = {schema: schema_state.look(connection, schema) for schema in schemas}
                 missing += [missing_in_ledger(schema, state, of_ledger) for schema, state in states.items()]
     except ControlPlaneError as error:

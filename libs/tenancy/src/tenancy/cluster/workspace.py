@@ -10,7 +10,12 @@ from typing import Any
 import yaml
 from dagster import DagsterError
 
-from tenancy.cluster._dagster import CodeLocationOrigin, WorkspaceLoadTarget, location_origins_from_config
+from tenancy.cluster._dagster import (
+    CheckError,
+    CodeLocationOrigin,
+    WorkspaceLoadTarget,
+    location_origins_from_config,
+)
 from tenancy.cluster.errors import one_line
 from tenancy.cluster.last_good import LastGood
 
@@ -49,7 +54,7 @@ def _origins(text: str, path: Path) -> Sequence[CodeLocationOrigin]:
         return list(location_origins_from_config(content, str(path)).values())
     except (KeyError, TypeError):
         raise ValueError("it has no list load_from of code servers") from None
-    except (yaml.YAMLError, DagsterError) as error:
+    except (yaml.YAMLError, DagsterError, CheckError) as error:
         raise ValueError(one_line(error)) from None
 
 
