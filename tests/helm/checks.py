@@ -205,16 +205,17 @@ def _named(thing: Object) -> Iterator[tuple[str, str]]:
         for volume in pod.spec.get("volumes", ()):
             if "configMap" in volume:
                 yield "ConfigMap", volume["configMap"]["name"]
-    if thing["kind"] == "RoleBinding":
-        yield "Role", thing["roleRef"]["name"]
-    if thing["kind"] == "StatefulSet":
-        yield "Service", thing["spec"]["serviceName"]
-    if thing["kind"] == "Ingress":
-        for path in (path for rule in thing["spec"]["rules"] for path in rule["http"]["paths"]):
-            yield "Service", path["backend"]["service"]["name"]
-    if thing["kind"] == "HTTPRoute":
-        for backend in (backend for rule in thing["spec"]["rules"] for backend in rule["backendRefs"]):
-            yield "Service", backend["name"]
+    match thing:
+        case {"kind": "RoleBinding", "roleRef": {"name": name}}:
+            yield "Role", name
+        case {"kind": "StatefulSet", "spec": {"serviceName": name}}:
+            yield "Service", name
+        case {"kind": "Ingress", "spec": {"rules": [{"http": {"paths": [{"backend": {"service": {"name": name}}}]}}]}}:
+            yield "Service", name
+        case {"kind": "HTTPRoute", "spec": {"rules": [{"backendRefs": [{"name": name}]}]}}:
+            yield "Service", name
+        case _:
+            pass
 
 
 def _dangling_inside(pod: Pod) -> Iterator[str]:

@@ -37,8 +37,8 @@ def laid_over(values: Values, over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(below, Mapping):
-            merged[key] = laid_over(below, value)
+        elif isinstance(value, Mapping):
+            merged[key] = laid_over(below if isinstance(below, Mapping) else {}, value)
         else:
             merged[key] = value
     return merged

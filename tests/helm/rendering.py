@@ -95,9 +95,9 @@ _AnyReader.add_constructor("!ambiguous", _refuse)
 
 def read_all(text: str) -> list[Object]:
     """Return the documents of a YAML text, without the empty ones."""
-    return [cast("Object", document) for document in yaml.load_all(text, Loader=_AnyReader) if document]  # noqa: S506
+    return [cast("Object", document) for document in yaml.load_all(text, Loader=_AnyReader) if document]
 
 
 def read_one(text: str) -> Any:
     """Return the document of a YAML text."""
-    return yaml.load(text, Loader=_AnyReader)  # noqa: S506
+    return yaml.load(text, Loader=_AnyReader)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 from kubernetes_validate import utils
@@ -84,7 +84,7 @@ def _schema(api_version: str, kind: str) -> jsonschema.Draft202012Validator | No
     if (api_version, kind) in _FOREIGN:
         metadata = _schema("v1", "Namespace")
         assert metadata is not None
-        of_any = metadata.schema["properties"]
+        of_any = cast("dict[str, Any]", metadata.schema)["properties"]
         closed = _closed(
             ["apiVersion", "kind", "metadata", "spec"],
             apiVersion={"const": api_version},

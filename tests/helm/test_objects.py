@@ -1,0 +1,26 @@
+"""Every object of every environment, and of whatever else the models take."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from tests.helm import checks, releases, strategies
+from tests.helm.fuzzing import few
+from tests.helm.releases import CLUSTERS
+from tests.helm.rendering import Object
+
+
+@pytest.mark.parametrize("environment", CLUSTERS)
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
+def test_an_environment_of_ours_is_as_it_should_be(
+    environment: str, check: Callable[[Sequence[Object]], Iterator[str]]
+) -> None:
+    assert list(check(list(releases.everything(releases.environment(environment))))) == []
+
+
+@few(60)
+@given(strategies.values())
+def test_whatever_the_models_take_renders_and_is_as_it_should_be(values: dict[str, Any]) -> None:
+    assert checks.problems(list(releases.everything(values))) == []
