@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.helm import restricted, schemas
+from tests.helm.releases import label
 from tests.helm.rendering import Object
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -21,12 +22,6 @@ class Pod(NamedTuple):
     owner: Object
     metadata: Mapping[str, Any]
     spec: Mapping[str, Any]
-
-
-def label(thing: Object) -> str:
-    """Return which object it is: kind/namespace/name."""
-    metadata = thing["metadata"]
-    return f"{thing['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
 
 
 def pods(objects: Sequence[Object]) -> Iterator[Pod]:

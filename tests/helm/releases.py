@@ -1,6 +1,6 @@
 """What is installed in an environment: the values that people write, and the releases that come of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -93,3 +93,20 @@ def everything(values: Values) -> Iterator[Object]:
     for team, body in values["teams"].items():
         for name in body["locations"]:
             yield from location(values, team, name).objects
+
+
+def label(thing: Object) -> str:
+    """Return which object it is: kind/namespace/name."""
+    metadata = thing["metadata"]
+    return f"{thing['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+def by_label(objects: Iterable[Object]) -> dict[str, Object]:
+    """Return objects by which they are."""
+    return {label(thing): thing for thing in objects}
+
+
+def without_passwords(objects: Iterable[Object]) -> Iterator[Object]:
+    """Yield objects without the content of Secrets: where `lookup` finds nothing it is new in each rendering."""
+    for thing in objects:
+        yield {**thing, "data": sorted(thing["data"])} if thing["kind"] == "Secret" else thing

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.helm import checks, releases, strategies
 from tests.helm.fuzzing import few
-from tests.helm.releases import CLUSTERS
+from tests.helm.releases import CLUSTERS, by_label, label, without_passwords
 from tests.helm.rendering import Object, Values
 
 # Words that stand nowhere else: with teams a and a-b, an `a` somewhere would say nothing.
@@ -21,16 +21,8 @@ IN_CONTROL_PLANE = {("ConfigMap", "workspace"), ("Secret", "team-databases"), ("
 
 
 def rendered(values: Values) -> dict[str, Object]:
-    """Return every object by its label.
-
-    Generated passwords are left out: where `lookup` finds nothing they are new in each rendering.
-    """
-    found: dict[str, Object] = {}
-    for thing in releases.everything(values):
-        if thing["kind"] == "Secret":
-            assert set(thing) == {"apiVersion", "kind", "metadata", "data"}
-        found[checks.label(thing)] = {key: thing[key] for key in thing if (thing["kind"], key) != ("Secret", "data")}
-    return found
+    """Return every object by its label."""
+    return by_label(without_passwords(releases.everything(values)))
 
 
 def of_teams(objects: Mapping[str, Object], values: Values) -> Iterator[tuple[str, Object]]:
@@ -49,7 +41,7 @@ def test_no_object_of_a_team_names_another_team(values: dict[str, Any]) -> None:
     for team, thing in seen:
         others = [name for name in ANIMALS if name != team]
         for text in checks.strings(thing):
-            assert not [name for name in others if name in text.lower()], f"{checks.label(thing)} of {team}: {text}"
+            assert not [name for name in others if name in text.lower()], f"{label(thing)} of {team}: {text}"
 
 
 @few(25)
@@ -59,7 +51,7 @@ def test_no_pod_of_the_control_plane_knows_the_teams(values: dict[str, Any]) -> 
     for pod in checks.pods(releases.platform(values).objects):
         assert pod.owner["metadata"]["namespace"] == plane
         for text in checks.strings(pod):
-            assert not [name for name in ANIMALS if name in text.lower()], f"{checks.label(pod.owner)}: {text}"
+            assert not [name for name in ANIMALS if name in text.lower()], f"{label(pod.owner)}: {text}"
 
 
 def changed_without(values: Values, team: str) -> None:
@@ -70,7 +62,7 @@ def changed_without(values: Values, team: str) -> None:
     gone = [thing for name, thing in before.items() if name not in after]
     for thing in gone:
         namespace = thing["metadata"].get("namespace") or thing["metadata"]["name"]
-        assert namespace in own or _in_control_plane(thing), f"{checks.label(thing)} is gone with {team}"
+        assert namespace in own or _in_control_plane(thing), f"{label(thing)} is gone with {team}"
     for name, thing in after.items():
         if before.get(name) != thing:
             assert _in_control_plane(thing), f"{name} is another without {team}"
