@@ -40,15 +40,16 @@ def _closed(schema: Mapping[str, Any], values: Any, path: tuple[str, ...], whole
         schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
     if not isinstance(values, dict) or (path and path[-1] in FREE):
         return
-    if schema.get("additionalProperties") is False and "properties" in schema:
+    if "properties" in schema:
         yield path
     for key, below in values.items():
-        named, of_pattern = schema.get("properties", {}), schema.get("patternProperties", {})
-        parts: Mapping[str, Any] = named.get(key) or next(iter(of_pattern.values()), schema.get("additionalProperties"))
-        for part in [
-            each for each in parts.get("oneOf", [parts]) if "$ref" in each or len(parts.get("oneOf", "x")) == 1
-        ]:
-            yield from _closed(part, below, (*path, key), whole)
+        yield from _closed(_below(schema, key), below, (*path, key), whole)
+
+
+def _below(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    of_any = [*schema.get("patternProperties", {}).values(), schema["additionalProperties"]]
+    part = schema.get("properties", {}).get(key) or of_any[0]
+    return next((choice for choice in part.get("oneOf", ()) if "$ref" in choice), part)
 
 
 def _at(path: tuple[str, ...], value: Any) -> dict[str, Any]:

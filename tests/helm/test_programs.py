@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not PROGRAM, reason="no helm on the PATH to comp
 @pytest.mark.parametrize("chart", NAMES)
 def test_a_program_renders_the_same_as_the_library(chart: str, environment: str) -> None:
     name, namespace = NAMES[chart]
-    values = laid_over(good(chart, environment), {"variables": NUMBERS})
+    values = laid_over(good(chart, environment), NUMBERS)
     theirs = without_passwords(by_program(PROGRAM, chart, values, name=name, namespace=namespace).objects)
     ours = without_passwords(in_process(chart, values, name=name, namespace=namespace).objects)
     assert releases.by_label(theirs) == releases.by_label(ours)
