@@ -63,6 +63,16 @@ def dedicated(values: Values) -> list[str]:
     return [name for name, team in values["teams"].items() if team.get("isolation") == "dedicated"]
 
 
+def locations(values: Values) -> list[tuple[str, str]]:
+    """Return team and name of every location."""
+    return [(team, name) for team, body in values["teams"].items() for name in body["locations"]]
+
+
+def serves(values: Values, plane: str, team: str) -> bool:
+    """Tell whether a control plane is a team's: that of a dedicated team, or "" for the one that teams share."""
+    return plane == (team if team in dedicated(values) else "")
+
+
 def for_team(values: Values, team: str) -> Values:
     """Return the values with which a team's releases are installed: a dedicated team has its own control plane."""
     if team not in dedicated(values):
@@ -90,9 +100,8 @@ def everything(values: Values) -> Iterator[Object]:
     yield from platform(values).objects
     for team in dedicated(values):
         yield from platform(values, team).objects
-    for team, body in values["teams"].items():
-        for name in body["locations"]:
-            yield from location(values, team, name).objects
+    for team, name in locations(values):
+        yield from location(values, team, name).objects
 
 
 def label(thing: Object) -> str:
