@@ -20,7 +20,7 @@ def test_an_environment_of_ours_is_as_it_should_be(
     assert list(check(list(releases.everything(releases.environment(environment))))) == []
 
 
-@few(60)
+@few(40)
 @given(strategies.values())
 def test_whatever_the_models_take_renders_and_is_as_it_should_be(values: dict[str, Any]) -> None:
     assert checks.problems(list(releases.everything(values))) == []
