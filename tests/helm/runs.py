@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import kubernetes
@@ -15,8 +16,8 @@ from dagster._serdes import ConfigurableClassData
 from dagster_k8s.job import construct_dagster_k8s_job
 from tenancy.cluster.launcher import TeamRunLauncher
 
-from tests.helm import kubelet
-from tests.helm.rendering import Object, read_one
+from tests.helm import kubelet, releases
+from tests.helm.rendering import Object, Values, read_one
 
 KUBECONFIG = {
     "apiVersion": "v1",
@@ -88,3 +89,19 @@ def job(launcher: TeamRunLauncher, code_server: Object, *, name: str = "dagster-
     )
     thing = cast("Object", kubernetes.client.ApiClient().sanitize_for_serialization(made))
     return {**thing, "metadata": {**thing["metadata"], "namespace": context.namespace}}
+
+
+def of_everything(values: Values) -> tuple[list[Object], list[Object]]:
+    """Return the objects of every control plane, and the Job of a run of each location as their launchers make it."""
+    objects: list[Object] = []
+    jobs: list[Object] = []
+    for plane in ["", *releases.dedicated(values)]:
+        own = list(releases.platform(values, plane).objects)
+        objects += own
+        served = [location for location in releases.locations(values) if releases.serves(values, plane, location[0])]
+        with TemporaryDirectory() as directory:
+            found = launcher(own, Path(directory))
+            for team, name in served:
+                code_server = of_kind(releases.location(values, team, name).objects, "Deployment")
+                jobs.append(job(found, code_server, name=f"dagster-run-{len(jobs)}"))
+    return objects, jobs

@@ -21,7 +21,7 @@ from tenancy.cluster.places import Places
 from tests.helm import checks, releases, runs, strategies
 from tests.helm.fuzzing import few
 from tests.helm.releases import CLUSTERS, environment, label, laid_over
-from tests.helm.rendering import ROOT, Object, Values, read_one
+from tests.helm.rendering import ROOT, Values, read_one
 
 REGISTER = register.load(ROOT / "tenants.yaml")
 each_environment = pytest.mark.parametrize("name", CLUSTERS)
@@ -128,26 +128,10 @@ def test_the_launcher_reads_where_each_location_s_runs_belong(name: str) -> None
         assert f"ServiceAccount/{place.namespace}/{place.service_account}" in accounts
 
 
-def with_runs(values: Values) -> tuple[list[Object], list[Object]]:
-    """Return the objects of every control plane, and the Job of a run of each location as their launchers make it."""
-    objects: list[Object] = []
-    jobs: list[Object] = []
-    for plane in ["", *releases.dedicated(values)]:
-        own = list(releases.platform(values, plane).objects)
-        objects += own
-        served = [location for location in releases.locations(values) if releases.serves(values, plane, location[0])]
-        with TemporaryDirectory() as directory:
-            launcher = runs.launcher(own, Path(directory))
-            for team, name in served:
-                code_server = runs.of_kind(releases.location(values, team, name).objects, "Deployment")
-                jobs.append(runs.job(launcher, code_server, name=f"dagster-run-{len(jobs)}"))
-    return objects, jobs
-
-
 @each_environment
 def test_a_run_is_a_job_that_its_team_s_namespace_admits(name: str) -> None:
     values = environment(name)
-    objects, jobs = with_runs(values)
+    objects, jobs = runs.of_everything(values)
     assert checks.problems([*objects, *jobs]) == []
     by_location = {job["metadata"]["labels"]["tenancy/location"]: job for job in jobs}
     for location in REGISTER.locations:
@@ -161,7 +145,7 @@ def test_a_run_is_a_job_that_its_team_s_namespace_admits(name: str) -> None:
 @few(15)
 @given(strategies.values())
 def test_a_run_of_whatever_the_models_take_is_a_job_that_its_team_s_namespace_admits(values: dict[str, Any]) -> None:
-    objects, jobs = with_runs(values)
+    objects, jobs = runs.of_everything(values)
     assert checks.problems([*objects, *jobs]) == []
 
 
@@ -175,7 +159,7 @@ def test_runs_are_put_where_the_environment_says_and_pull_with_its_secrets() -> 
     }
     scheduling = {"node_selector": {"pool": "data"}, "tolerations": [toleration]}
     values = laid_over(environment("prod"), {"scheduling": scheduling, "image_pull_secrets": ["registry"]})
-    for job in with_runs(values)[1]:
+    for job in runs.of_everything(values)[1]:
         pod = job["spec"]["template"]["spec"]
         assert pod["nodeSelector"] == {"pool": "data"}
         assert pod["tolerations"] == [toleration]
