@@ -44,6 +44,21 @@ def laid_over(values: Values, over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def many(teams: int, locations: int) -> Values:
+    """Return values with so many teams of so many locations each."""
+    values = environment("prod")
+    team = {**values["teams"]["fleet"], "locations": {f"location-{each}": {} for each in range(locations)}}
+    names = {f"team-{each}": team for each in range(teams)}
+    full = [f"{name}-{each}" for name in names for each in team["locations"]]
+    image = values["images"]["platform"]
+    return {
+        **values,
+        "teams": names,
+        "locations": {name: {"variables": {}} for name in full},
+        "images": {"platform": image, "locations": dict.fromkeys(full, image)},
+    }
+
+
 def without_team(values: Values, team: str) -> Values:
     """Return values after a team was taken out of the register and its locations out of the environment."""
     gone = [f"{team}-{name}" for name in values["teams"][team]["locations"]]

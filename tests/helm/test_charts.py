@@ -64,24 +64,9 @@ def test_after_a_location_comes_a_look_at_its_pods() -> None:
     assert "helm test platform -n dagster --logs" in said
 
 
-def many(teams: int, locations: int) -> Values:
-    """Return values with so many teams of so many locations each."""
-    values = environment("prod")
-    team = {**values["teams"]["fleet"], "locations": {f"location-{each}": {} for each in range(locations)}}
-    names = {f"team-{each}": team for each in range(teams)}
-    full = [f"{name}-{each}" for name in names for each in team["locations"]]
-    image = values["images"]["platform"]
-    return {
-        **values,
-        "teams": names,
-        "locations": {name: {"variables": {}} for name in full},
-        "images": {"platform": image, "locations": dict.fromkeys(full, image)},
-    }
-
-
 def test_a_team_is_ten_objects_whatever_its_locations_and_however_many_there_are() -> None:
     few, none, more = (
-        Counter(each["kind"] for each in releases.platform(many(teams, locations)).objects)
+        Counter(each["kind"] for each in releases.platform(releases.many(teams, locations)).objects)
         for teams, locations in ((10, 0), (1, 0), (100, 5))
     )
     assert sum((few - none).values()) == 9 * 10

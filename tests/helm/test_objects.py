@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.helm import checks, releases, strategies
+from tests.helm import checks, releases, schemas, strategies
 from tests.helm.fuzzing import few
 from tests.helm.releases import CLUSTERS
-from tests.helm.rendering import Object
+from tests.helm.rendering import CHARTS, ROOT, Object, read_one
 
 
 @pytest.mark.parametrize("environment", CLUSTERS)
@@ -18,6 +18,14 @@ def test_an_environment_of_ours_is_as_it_should_be(
     environment: str, check: Callable[[Sequence[Object]], Iterator[str]]
 ) -> None:
     assert list(check(list(releases.everything(releases.environment(environment))))) == []
+
+
+@pytest.mark.parametrize("environment", CLUSTERS)
+def test_the_oldest_kubernetes_that_the_charts_admit_takes_every_object(environment: str) -> None:
+    (oldest,) = {read_one((ROOT / "helm" / chart / "Chart.yaml").read_text())["kubeVersion"] for chart in CHARTS}
+    version = oldest.removeprefix(">=").removesuffix("-0")
+    objects = releases.everything(releases.environment(environment))
+    assert [problem for thing in objects for problem in schemas.invalid(thing, version)] == []
 
 
 @few(40)
