@@ -7,6 +7,9 @@ UV_VERSION := 0.13.9
 export UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.local/uv/bin/uv)
 PYTHON ?= python3
 
+# Looks at what the charts render, from an environment of its own: it wants other versions of what Dagster wants.
+CHECKOV := checkov==3.3.30
+
 # Without compiled bytecode every process and every run compiles Dagster anew: 3 s instead of 0.7 s each.
 export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +23,7 @@ RUN := $(UV) run --no-sync
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup ## play DAYS (14) days of real data and compare every item with the assets; CHAOS=1 kills processes meanwhile
@@ -43,7 +46,7 @@ histories: sync setup ## play HISTORIES (1000) random histories of the protocol,
 	@HISTORIES=$(or $(HISTORIES),1000) $(RUN) pytest -q libs/sensor_assets/tests/test_protocol.py libs/sensor_assets/tests/test_protocol_joins.py -k whatever
 
 .PHONY: lint
-lint: sync setup ## check code, types, YAML, workflows, the register and what is derived from it
+lint: sync setup lint-charts ## check code, types, YAML, workflows, charts, the register and what is derived from it
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) pyright
@@ -63,6 +66,14 @@ images: ## build all images, or ONLY one, push them to REGISTRY and write their 
 e2e: sync images ## build the images and test all of it on the cluster of the current kubeconfig context; E2E="-k quota" chooses
 	@tests/e2e/images/build
 	@$(RUN) pytest tests/e2e $(E2E)
+
+.PHONY: lint-charts
+lint-charts: sync ## let checkov look at every object of every environment; tests/helm/checkov.yaml has the skips
+	@rm -rf .local/manifests
+	@$(RUN) python -m tests.helm.manifests .local/manifests
+	@$(UV) tool run --quiet --from $(CHECKOV) checkov --directory .local/manifests --framework kubernetes \
+		--skip-download --quiet --soft-fail --output json > .local/checkov.json
+	@$(RUN) python -m tests.helm.findings .local/checkov.json
 
 .PHONY: bench
 bench: sync ## measure all that the docs claim, some hours, and write docs/reference/benchmarks.md; BENCH="losses" chooses

@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, str] = {
     "hanging_sources": "Sources that hang",
     "storage_ticks": "A tick on the lean storage",
     "import_cost": "What an import costs",
+    "charts": "Charts of a hundred teams",
 }
 
 RESULTS = Path(__file__).with_name("results")

@@ -15,7 +15,7 @@ from sensor_assets import Settings, SettingsError
 def main() -> None:
     """Print what is wrong; nothing when all is well."""
     package, environments = sys.argv[1], json.loads(sys.argv[2])
-    os.environ.update(environments["local"])
+    os.environ.update(next(iter(environments.values())))
     module = importlib.import_module(f"{package}.settings")
     kind = type(module.settings)
     if not isinstance(module.settings, Settings):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.helm import restricted, schemas
+from tests.helm.releases import label
 from tests.helm.rendering import Object
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -21,12 +22,6 @@ class Pod(NamedTuple):
     owner: Object
     metadata: Mapping[str, Any]
     spec: Mapping[str, Any]
-
-
-def label(thing: Object) -> str:
-    """Return which object it is: kind/namespace/name."""
-    metadata = thing["metadata"]
-    return f"{thing['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
 
 
 def pods(objects: Sequence[Object]) -> Iterator[Pod]:
@@ -205,16 +200,17 @@ def _named(thing: Object) -> Iterator[tuple[str, str]]:
         for volume in pod.spec.get("volumes", ()):
             if "configMap" in volume:
                 yield "ConfigMap", volume["configMap"]["name"]
-    if thing["kind"] == "RoleBinding":
-        yield "Role", thing["roleRef"]["name"]
-    if thing["kind"] == "StatefulSet":
-        yield "Service", thing["spec"]["serviceName"]
-    if thing["kind"] == "Ingress":
-        for path in (path for rule in thing["spec"]["rules"] for path in rule["http"]["paths"]):
-            yield "Service", path["backend"]["service"]["name"]
-    if thing["kind"] == "HTTPRoute":
-        for backend in (backend for rule in thing["spec"]["rules"] for backend in rule["backendRefs"]):
-            yield "Service", backend["name"]
+    match thing:
+        case {"kind": "RoleBinding", "roleRef": {"name": name}}:
+            yield "Role", name
+        case {"kind": "StatefulSet", "spec": {"serviceName": name}}:
+            yield "Service", name
+        case {"kind": "Ingress", "spec": {"rules": [{"http": {"paths": [{"backend": {"service": {"name": name}}}]}}]}}:
+            yield "Service", name
+        case {"kind": "HTTPRoute", "spec": {"rules": [{"backendRefs": [{"name": name}]}]}}:
+            yield "Service", name
+        case _:
+            pass
 
 
 def _dangling_inside(pod: Pod) -> Iterator[str]:

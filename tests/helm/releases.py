@@ -1,6 +1,6 @@
 """What is installed in an environment: the values that people write, and the releases that come of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -37,11 +37,26 @@ def laid_over(values: Values, over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(below, Mapping):
-            merged[key] = laid_over(below, value)
+        elif isinstance(value, Mapping):
+            merged[key] = laid_over(below if isinstance(below, Mapping) else {}, value)
         else:
             merged[key] = value
     return merged
+
+
+def many(teams: int, locations: int) -> Values:
+    """Return values with so many teams of so many locations each."""
+    values = environment("prod")
+    team = {**values["teams"]["fleet"], "locations": {f"location-{each}": {} for each in range(locations)}}
+    names = {f"team-{each}": team for each in range(teams)}
+    full = [f"{name}-{each}" for name in names for each in team["locations"]]
+    image = values["images"]["platform"]
+    return {
+        **values,
+        "teams": names,
+        "locations": {name: {"variables": {}} for name in full},
+        "images": {"platform": image, "locations": dict.fromkeys(full, image)},
+    }
 
 
 def without_team(values: Values, team: str) -> Values:
@@ -61,6 +76,16 @@ def without_team(values: Values, team: str) -> Values:
 def dedicated(values: Values) -> list[str]:
     """Return the teams that have their own control plane."""
     return [name for name, team in values["teams"].items() if team.get("isolation") == "dedicated"]
+
+
+def locations(values: Values) -> list[tuple[str, str]]:
+    """Return team and name of every location."""
+    return [(team, name) for team, body in values["teams"].items() for name in body["locations"]]
+
+
+def serves(values: Values, plane: str, team: str) -> bool:
+    """Tell whether a control plane is a team's: that of a dedicated team, or "" for the one that teams share."""
+    return plane == (team if team in dedicated(values) else "")
 
 
 def for_team(values: Values, team: str) -> Values:
@@ -90,6 +115,22 @@ def everything(values: Values) -> Iterator[Object]:
     yield from platform(values).objects
     for team in dedicated(values):
         yield from platform(values, team).objects
-    for team, body in values["teams"].items():
-        for name in body["locations"]:
-            yield from location(values, team, name).objects
+    for team, name in locations(values):
+        yield from location(values, team, name).objects
+
+
+def label(thing: Object) -> str:
+    """Return which object it is: kind/namespace/name."""
+    metadata = thing["metadata"]
+    return f"{thing['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+def by_label(objects: Iterable[Object]) -> dict[str, Object]:
+    """Return objects by which they are."""
+    return {label(thing): thing for thing in objects}
+
+
+def without_passwords(objects: Iterable[Object]) -> Iterator[Object]:
+    """Yield objects without the content of Secrets: where `lookup` finds nothing it is new in each rendering."""
+    for thing in objects:
+        yield {**thing, "data": sorted(thing["data"])} if thing["kind"] == "Secret" else thing

@@ -66,11 +66,21 @@ def by_program(program: str, chart: str, values: Values, *, name: str, namespace
     """Render by a program, Helm 3 or 4."""
     command = [program, "template", name, str(ROOT / "helm" / chart), "--namespace", namespace, "--values", "-"]
     done = subprocess.run(
-        [*command, "--kube-version", KUBERNETES], input=json.dumps(values), capture_output=True, text=True, check=False
+        [*command, "--kube-version", KUBERNETES],
+        input=_json(values),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RenderError(done.stderr)
     return Rendered(read_all(done.stdout), "")
+
+
+def _json(values: Values) -> str:
+    """Return JSON that is YAML as well: no escapes by surrogates, no character that YAML takes for a line's end."""
+    text = json.dumps(values, ensure_ascii=False)
+    return re.sub(r"[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @cache
@@ -95,9 +105,9 @@ _AnyReader.add_constructor("!ambiguous", _refuse)
 
 def read_all(text: str) -> list[Object]:
     """Return the documents of a YAML text, without the empty ones."""
-    return [cast("Object", document) for document in yaml.load_all(text, Loader=_AnyReader) if document]  # noqa: S506
+    return [cast("Object", document) for document in yaml.load_all(text, Loader=_AnyReader) if document]
 
 
 def read_one(text: str) -> Any:
     """Return the document of a YAML text."""
-    return yaml.load(text, Loader=_AnyReader)  # noqa: S506
+    return yaml.load(text, Loader=_AnyReader)

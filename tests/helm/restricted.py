@@ -54,12 +54,16 @@ def _of_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Itera
     if own.get("allowPrivilegeEscalation") is not False:
         yield "allowPrivilegeEscalation is not false"
     if own.get("procMount", "Default") != "Default":
-        yield "procMount"
+        yield "procMount is not Default"
     if {**pod, **own}.get("runAsNonRoot") is not True:
         yield "runAsNonRoot is not true"
     if _mapping({**pod, **own}.get("seccompProfile")).get("type") not in _SECCOMP:
         yield "seccompProfile is not RuntimeDefault or Localhost"
-    capabilities = _mapping(own.get("capabilities"))
+    yield from _of_reach(container, _mapping(own.get("capabilities")))
+
+
+def _of_reach(container: Mapping[str, Any], capabilities: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is refused of a container's powers over its node, and of whom it has the node call."""
     if "ALL" not in _sequence(capabilities.get("drop")):
         yield "does not drop ALL capabilities"
     if set(_sequence(capabilities.get("add"))) - {"NET_BIND_SERVICE"}:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 from kubernetes_validate import utils
@@ -10,7 +10,7 @@ from referencing import Registry, Resource
 
 from tests.helm.rendering import KUBERNETES, Object
 
-_DIRECTORY = f"kubernetes-json-schema/v{KUBERNETES}-local-strict"
+_DIRECTORY = "kubernetes-json-schema/v{version}-local-strict"
 _LABEL = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z", "minLength": 1, "maxLength": 63}
 _NAME = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z", "minLength": 1, "maxLength": 253}
 _HOST = {
@@ -71,20 +71,20 @@ _FOREIGN = {
 }
 
 
-def invalid(thing: Object) -> list[str]:
-    """Return what the API would refuse, empty when it takes the object."""
-    schema = _schema(thing["apiVersion"], thing["kind"])
+def invalid(thing: Object, version: str = KUBERNETES) -> list[str]:
+    """Return what the API of a version would refuse, empty when it takes the object."""
+    schema = _schema(thing["apiVersion"], thing["kind"], version)
     if schema is None:
         return [f"{thing['apiVersion']} {thing['kind']} is unknown"]
     return [f"{'.'.join(map(str, error.path))}: {error.message}" for error in schema.iter_errors(thing)]
 
 
 @cache
-def _schema(api_version: str, kind: str) -> jsonschema.Draft202012Validator | None:
+def _schema(api_version: str, kind: str, version: str) -> jsonschema.Draft202012Validator | None:
     if (api_version, kind) in _FOREIGN:
-        metadata = _schema("v1", "Namespace")
+        metadata = _schema("v1", "Namespace", version)
         assert metadata is not None
-        of_any = metadata.schema["properties"]
+        of_any = cast("dict[str, Any]", metadata.schema)["properties"]
         closed = _closed(
             ["apiVersion", "kind", "metadata", "spec"],
             apiVersion={"const": api_version},
@@ -94,18 +94,18 @@ def _schema(api_version: str, kind: str) -> jsonschema.Draft202012Validator | No
         )
         # Its id is that of a neighbour of the definitions, which metadata refers to.
         foreign = {**closed, "$id": f"https://kubernetes.io/api/{kind.lower()}"}
-        return jsonschema.Draft202012Validator(foreign, registry=_definitions())
-    group, _, version = api_version.rpartition("/")
-    name = "-".join([kind.lower(), *group.split(".")[:1], version] if group else [kind.lower(), version])
+        return jsonschema.Draft202012Validator(foreign, registry=_definitions(version))
+    group, _, revision = api_version.rpartition("/")
+    name = "-".join([kind.lower(), *group.split(".")[:1], revision] if group else [kind.lower(), revision])
     try:
-        schema = utils.schema_contents(f"{_DIRECTORY}/{name}.json", KUBERNETES)
+        schema = utils.schema_contents(f"{_DIRECTORY.format(version=version)}/{name}.json", version)
     except FileNotFoundError:
         return None
-    return jsonschema.Draft202012Validator(schema, registry=_definitions())
+    return jsonschema.Draft202012Validator(schema, registry=_definitions(version))
 
 
 @cache
-def _definitions() -> Registry[Any]:
+def _definitions(version: str) -> Registry[Any]:
     # kubernetes_validate.validate() reads them anew for each object, which takes longer than to validate it.
-    definitions = utils.schema_contents(f"{_DIRECTORY}/_definitions.json", KUBERNETES)
+    definitions = utils.schema_contents(f"{_DIRECTORY.format(version=version)}/_definitions.json", version)
     return Resource[Any].from_contents(definitions) @ Registry[Any]()

@@ -11,11 +11,11 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from tenancy.charts import PlatformValues
 from tenancy.closed import schema_of
-from tenancy.names import LONGEST, PATTERN, RESERVED
+from tenancy.names import LONGEST
 
 from tests.helm.releases import DIGEST
 
-SCHEMA = schema_of(PlatformValues)
+SCHEMA = cast("Mapping[str, Any]", schema_of(PlatformValues))
 _TEXT = st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0")
 _DEFINITIONS = cast("Mapping[str, Mapping[str, Any]]", SCHEMA["$defs"])
 
@@ -27,15 +27,18 @@ def of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         return st.deferred(lambda: _KNOWN[name] if name in _KNOWN else of_schema(_DEFINITIONS[name]))
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    if "const" in schema:
-        return st.just(schema["const"])
     if choices := schema.get("anyOf") or schema.get("oneOf"):
         return st.one_of([of_schema(choice) for choice in choices])
-    match schema["type"]:
-        case "object":
-            return _of_object(schema)
-        case "array":
-            return st.lists(of_schema(schema["items"]), max_size=3)
+    kind = schema["type"]
+    if kind == "object":
+        return _of_object(schema)
+    if kind == "array":
+        return st.lists(of_schema(schema["items"]), min_size=schema.get("minItems", 0), max_size=3)
+    return _of_scalar(kind, schema)
+
+
+def _of_scalar(kind: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    match kind:
         case "string" if "pattern" in schema:
             return texts(schema["pattern"], schema.get("maxLength"))
         case "string":
@@ -79,12 +82,9 @@ def _of_object(schema: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 def names(longest: int) -> st.SearchStrategy[str]:
     """Return names of teams or locations, among them the longest, and such as YAML takes for something else."""
-    drawn = st.text(st.sampled_from("ab1-"), min_size=1, max_size=longest)
-    chosen = st.one_of(drawn, st.sampled_from(["on", "null", "true", "y", "a", "a-b", "a-b-c"]), st.just("x" * longest))
-    reserved = re.compile("|".join(word.replace("*", ".*") for word in RESERVED))
-    return chosen.filter(
-        lambda name: bool(len(name) <= longest and re.fullmatch(PATTERN, name) and not reserved.fullmatch(name))
-    )
+    drawn = st.from_regex(r"[ab][ab1]{0,3}(-[ab1]{1,3}){0,3}", fullmatch=True, alphabet=st.characters(codec="ascii"))
+    chosen = st.one_of(drawn, st.sampled_from(["on", "null", "true", "y", "a", "a-b", "a-b-c"]), st.just("x" * 45))
+    return chosen.map(lambda name: name[:longest].rstrip("-"))
 
 
 # No chart says whom to tell, and what the data is about.
@@ -100,13 +100,14 @@ _TEAM = st.fixed_dictionaries(
 
 
 @st.composite
-def teams(draw: st.DrawFn) -> dict[str, Any]:
+def teams(draw: st.DrawFn, chosen: st.SearchStrategy[list[str]], each: st.SearchStrategy[str] | None) -> dict[str, Any]:
     """Draw the teams of a register, with names that no two locations share."""
     found: dict[str, Any] = {}
     taken: set[str] = set()
-    for name in draw(st.lists(names(LONGEST - 2), min_size=1, max_size=4, unique=True)):
-        body = draw(_TEAM)
-        locations = draw(st.lists(names(LONGEST - len(name) - 1), max_size=3, unique=True))
+    for name in draw(chosen):
+        body: dict[str, Any] = draw(_TEAM)
+        of_locations = names(LONGEST - len(name) - 1) if each is None else each
+        locations = draw(st.lists(of_locations, max_size=3, unique=True))
         body["locations"] = {each: {} for each in locations if f"{name}-{each}" not in taken}
         body["reads"] = []
         taken |= {f"{name}-{each}" for each in locations}
@@ -170,14 +171,24 @@ _KNOWN: Mapping[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def values(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw all values of an environment: a register, what differs on the cluster, and images."""
+def values(
+    draw: st.DrawFn,
+    of_teams: st.SearchStrategy[list[str]] | None = None,
+    of_locations: st.SearchStrategy[str] | None = None,
+) -> dict[str, Any]:
+    """Draw all values of an environment: a register, what differs on the cluster, and images.
+
+    Args:
+        of_teams: names of the teams, any that are allowed by default.
+        of_locations: name of a location, any that is allowed by default.
+    """
     drawn: dict[str, Any] = {}
     for name, schema in SCHEMA["properties"].items():
         given = name in SCHEMA["required"] or draw(st.booleans())
         if given and name not in {"teams", "images", "locations", "variables"}:
             drawn[name] = draw(of_schema(schema))
-    drawn["teams"] = draw(teams())
+    any_teams = st.lists(names(LONGEST - 2), min_size=1, max_size=4, unique=True)
+    drawn["teams"] = draw(teams(any_teams if of_teams is None else of_teams, of_locations))
     drawn["variables"] = draw(variables)
     full = [f"{team}-{name}" for team, body in drawn["teams"].items() for name in body["locations"]]
     drawn["locations"] = {name: {"variables": draw(variables)} for name in full}

@@ -15,6 +15,7 @@ from tenancy.variables import DNS_LABEL, DNS_NAME, SecretKey, SecretName, Variab
 Host = Annotated[str, *matching(rf"^({DNS_NAME})?$", "must be a host name, or empty")]
 Namespace = Annotated[str, *matching(rf"^({DNS_LABEL})?$", "must be a namespace, or empty")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+_URL = rf"^(https?://{DNS_NAME}(:[0-9]{{1,5}})?(/[A-Za-z0-9._~/-]*)?)?$"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 Cidr = Annotated[str, *matching(rf"^({_OCTET}\.){{3}}{_OCTET}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")]
 Image = Annotated[
@@ -226,9 +227,9 @@ class ComputeLogs(Closed):
     """Bucket. Empty: nothing is kept, only `kubectl logs` shows it."""
     prefix: Annotated[str, *matching(r"^[A-Za-z0-9/_.-]{1,200}$", "must be a path without spaces")] = "compute-logs"
     """First part of the keys."""
-    region: Annotated[str, *matching(r"^[a-z0-9-]{0,40}$", "must be a region, or empty")] = ""
+    region: Annotated[str, *matching(r"^([a-z][a-z0-9-]{0,39})?$", "must be a region, or empty")] = ""
     """Region; empty: as the pod's environment says."""
-    endpoint: Annotated[str, *matching(r"^(https?://[^\s/@]+(/[^\s@]*)?)?$", "must be a URL, or empty")] = ""
+    endpoint: Annotated[str, *matching(_URL, "must be as in https://store.example:9000, or empty")] = ""
     """URL of a store that is not AWS's own; empty: AWS."""
 
 
