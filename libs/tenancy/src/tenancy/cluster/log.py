@@ -6,7 +6,11 @@ import time
 
 
 class OneLine(logging.Formatter):
-    """Time in UTC, level, logger, message; line breaks, as in a traceback, are written as a backslash and an n."""
+    """Time in UTC, level, logger, message; line breaks, as in a traceback, are written as a backslash and an n.
+
+    Dagster tells that a location cannot be loaded with the stacks of all that called each other, of this process and of
+    the code server. What is wrong stands in front; the UI shows the rest.
+    """
 
     converter = time.gmtime
 
@@ -14,7 +18,10 @@ class OneLine(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).strip().replace("\n", "\\n")
+        text = super().format(record).strip()
+        if "Error loading repository location" in text:
+            text = text.partition("\n\nStack Trace:")[0]
+        return text.replace("\n", "\\n")
 
 
 def configure() -> None:
