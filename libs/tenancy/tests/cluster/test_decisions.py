@@ -109,6 +109,6 @@ def test_a_record_is_one_line_also_with_its_traceback() -> None:
 
 
 def test_a_location_that_cannot_be_loaded_is_told_without_the_stacks() -> None:
-    warning = "context.py:1: UserWarning: Error loading repository location a-b:CheckError: wrong\n\nStack Trace:\n  File"
+    warning = "x.py:1: Error loading repository location a-b:CheckError: wrong\n\nStack Trace:\n  File"
     record = logging.LogRecord("py.warnings", logging.WARNING, "", 0, "%s", (warning,), None)
     assert OneLine().format(record).endswith("Error loading repository location a-b:CheckError: wrong")
