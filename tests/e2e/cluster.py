@@ -5,7 +5,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -52,9 +52,10 @@ def apply(*objects: Mapping[str, Any]) -> None:
 
 
 def objects(kind: str, namespace: str, selector: str = "") -> list[Object]:
-    """Return the objects of a kind in a namespace."""
+    """Return the objects of a kind in a namespace, but for those that are just being removed."""
     options = ["-l", selector] if selector else []
-    return json.loads(kubectl("get", kind, "-n", namespace, "-o", "json", *options))["items"]
+    found = json.loads(kubectl("get", kind, "-n", namespace, "-o", "json", *options))["items"]
+    return [each for each in found if "deletionTimestamp" not in each["metadata"]]
 
 
 def wait_for(what: str, ask: Callable[[], T], *, seconds: float = 180, every: float = 1.0) -> T:
@@ -100,7 +101,7 @@ def graphql(query: str, **variables: Any) -> Any:
 
 
 @contextmanager
-def forwarded(namespace: str, target: str, port: int) -> Iterator[int]:
+def forwarded(namespace: str, target: str, port: int) -> Generator[int]:
     """Forward a free port of this machine to a port of a pod or Service, and yield it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,6 +1,6 @@
 """A team that exists for the tests: its runs sleep and eat memory as they are told, and its schedule ticks."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ BODY: dict[str, Any] = {
 
 
 @contextmanager
-def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None = None) -> Iterator[Release]:
+def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None = None) -> Generator[Release]:
     """Yield the release with one team more; nothing is installed."""
     content = yaml.safe_load((ROOT / "tenants.yaml").read_text())
     content["teams"][team] = body or BODY
@@ -44,7 +44,7 @@ def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None
 
 
 @contextmanager
-def installed(release: Release) -> Iterator[Release]:
+def installed(release: Release) -> Generator[Release]:
     """Add the team and its location, and take both away in the end."""
     with with_team(release) as grown:
         grown.upgrade()

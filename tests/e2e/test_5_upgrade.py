@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,7 @@ def newer(grown: Release) -> Release:
 
 
 @contextmanager
-def load(image: str) -> Iterator[dict[str, Any]]:
+def load(image: str) -> Generator[dict[str, Any]]:
     """Ask the webserver from inside the cluster all the time; what was counted is there in the end."""
     name, counted = "load", dict[str, Any]()
     pod = {

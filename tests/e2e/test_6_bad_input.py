@@ -1,6 +1,6 @@
 """What a person gets wrong: one message that names it, and everything goes on as before."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ LOCATION = "operations-departures"
 
 
 @contextmanager
-def unchanged(release: Release) -> Iterator[None]:
+def unchanged(release: Release) -> Generator[None]:
     """Hold that every pod is the same afterwards, and every location loaded."""
     namespaces = (CONTROL_PLANE, *release.register.teams)
     selector = "app.kubernetes.io/component in (webserver,daemon,database,code-server)"
