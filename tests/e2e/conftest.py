@@ -18,6 +18,7 @@ from .platform import (
     locations,
     start_object_store,
 )
+from .team import Newcomer, installed
 
 IMAGES = (ROOT / ".local/images.yaml", ROOT / ".local/e2e/images.yaml")
 
@@ -66,6 +67,13 @@ def release(images: dict[str, Any], s3: Any) -> Release:
         seconds=LOCATIONS_LOADED_SECONDS,
     )
     return release
+
+
+@pytest.fixture(scope="session")
+def newcomer(release: Release) -> Iterator[Newcomer]:
+    """Return the tests' own team, installed once; test_7_uninstall takes it away."""
+    with installed(release) as newcomer:
+        yield newcomer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

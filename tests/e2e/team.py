@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from tenancy.register import Location
 
-from .cluster import ROOT, helm, wait_for
+from .cluster import CONTROL_PLANE, ROOT, objects, wait_for
 from .platform import LOCATIONS_LOADED_SECONDS, Release, bring_secrets, locations
 
 TEAM = "probe"
@@ -43,9 +43,45 @@ def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None
         )
 
 
+def fingerprints(release: Release) -> dict[str, Any]:
+    """Return what may not change for the teams that stay: their objects, and the pods of all."""
+    pods = {
+        pod["metadata"]["uid"]: [status["restartCount"] for status in pod["status"]["containerStatuses"]]
+        for namespace in (CONTROL_PLANE, *release.register.teams)
+        for pod in objects("pods", namespace, "app.kubernetes.io/component in (webserver,daemon,database,code-server)")
+    }
+    kinds = "deployments,services,networkpolicies,resourcequotas,limitranges,roles,rolebindings,secrets,serviceaccounts"
+    specs = {
+        f"{namespace}/{found['kind']}/{found['metadata']['name']}": {
+            part: found.get(part) for part in ("spec", "data", "rules", "roleRef", "subjects")
+        }
+        | {"labels": found["metadata"].get("labels")}
+        for namespace in release.register.teams
+        for found in objects(kinds, namespace)
+        if not found["metadata"]["name"].startswith("sh.helm.release")
+    }
+    return {"pods": pods, "specs": specs}
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """The tests' own team, which came while the others worked.
+
+    Args:
+        release: with it.
+        others_before: fingerprints of the others before it came.
+        others_after: and when it was there.
+    """
+
+    release: Release
+    others_before: dict[str, Any]
+    others_after: dict[str, Any]
+
+
 @contextmanager
-def installed(release: Release) -> Generator[Release]:
-    """Add the team and its location, and take both away in the end."""
+def installed(release: Release) -> Generator[Newcomer]:
+    """Add the team and its location; they stay."""
+    before = fingerprints(release)
     with with_team(release) as grown:
         grown.upgrade()
         bring_secrets(TEAM)
@@ -55,6 +91,4 @@ def installed(release: Release) -> Generator[Release]:
             lambda: locations().get(NAME) == "LOADED",
             seconds=LOCATIONS_LOADED_SECONDS,
         )
-        yield grown
-    helm("uninstall", NAME, "-n", TEAM, "--wait")
-    release.upgrade()
+        yield Newcomer(grown, before, fingerprints(release))

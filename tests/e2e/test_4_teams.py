@@ -1,14 +1,11 @@
 """A team comes and goes while the others work, and notices nothing but the room that it takes."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from .cluster import CONTROL_PLANE, CommandFailedError, graphql, helm, kubectl, objects, wait_for
-from .platform import Release, launch, locations, psql, run_messages, run_status
-from .team import LOCATION, NAME, TEAM, installed
+from .cluster import CONTROL_PLANE, graphql, kubectl, objects, wait_for
+from .platform import launch, locations, psql, run_messages, run_status
+from .team import NAME, TEAM, Newcomer
 
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 RUNS = """
@@ -21,41 +18,13 @@ query ($selector: InstigationSelector!) { instigationStateOrError(instigationSel
 """
 
 
-def fingerprints(release: Release) -> dict[str, Any]:
-    """Return what may not change for the teams that stay: their objects, and the pods of all."""
-    pods = {
-        pod["metadata"]["uid"]: [status["restartCount"] for status in pod["status"]["containerStatuses"]]
-        for namespace in (CONTROL_PLANE, *release.register.teams)
-        for pod in objects("pods", namespace, "app.kubernetes.io/component in (webserver,daemon,database,code-server)")
-    }
-    kinds = "deployments,services,networkpolicies,resourcequotas,limitranges,roles,rolebindings,secrets,serviceaccounts"
-    specs = {
-        f"{namespace}/{found['kind']}/{found['metadata']['name']}": {
-            part: found.get(part) for part in ("spec", "data", "rules", "roleRef", "subjects")
-        }
-        | {"labels": found["metadata"].get("labels")}
-        for namespace in release.register.teams
-        for found in objects(kinds, namespace)
-        if not found["metadata"]["name"].startswith("sh.helm.release")
-    }
-    return {"pods": pods, "specs": specs}
-
-
-@pytest.fixture(scope="module")
-def grown(release: Release) -> Iterator[Release]:
-    """Return the release with the tests' own team, which came while the others worked, and goes in the end."""
-    before = fingerprints(release)
-    with installed(release) as grown:
-        assert fingerprints(release) == before
-        yield grown
-
-
-def test_a_new_team_restarts_nothing_of_the_others(grown: Release) -> None:
+def test_a_new_team_restarts_nothing_of_the_others(newcomer: Newcomer) -> None:
+    assert newcomer.others_after == newcomer.others_before
     assert locations()[NAME] == "LOADED"
     assert psql("ledger", f"select count(*) as tables from pg_tables where schemaname = '{TEAM}'")[0]["tables"] > 0
 
 
-def test_the_daemon_knows_the_new_location_by_itself(grown: Release) -> None:
+def test_the_daemon_knows_the_new_location_by_itself(newcomer: Newcomer) -> None:
     wait_for("a tick of the new schedule", ticks, seconds=180)
 
 
@@ -65,7 +34,7 @@ def ticks() -> list[dict[str, Any]]:
     return graphql(TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
 
 
-def test_more_runs_than_the_team_may_have_wait_and_none_fails(grown: Release) -> None:
+def test_more_runs_than_the_team_may_have_wait_and_none_fails(newcomer: Newcomer) -> None:
     """Three may run at once by the register, but the namespace's quota has room for fewer of this size."""
     sized = {"tenancy/resources": '{"cpu": "400m", "memory": "256Mi"}'}
     config = {"ops": {"rest": {"config": {"seconds": 5}}}}
@@ -85,14 +54,14 @@ def test_more_runs_than_the_team_may_have_wait_and_none_fails(grown: Release) ->
     assert waited, "no run says that it waits for the team's quota"
 
 
-def test_a_run_may_not_ask_for_more_than_the_platform_allows(grown: Release) -> None:
+def test_a_run_may_not_ask_for_more_than_the_platform_allows(newcomer: Newcomer) -> None:
     run = launch(NAME, job="sleep", tags={"tenancy/resources": '{"cpu": "64"}'})
     wait_for("the run to end", lambda: run_status(run) in ENDED, seconds=120)
     assert run_status(run) == "FAILURE"
     assert any("asks for cpu 64; a run of team probe may have" in message for message in run_messages(run))
 
 
-def test_a_run_that_eats_too_much_memory_says_so_and_is_retried_as_configured(grown: Release) -> None:
+def test_a_run_that_eats_too_much_memory_says_so_and_is_retried_as_configured(newcomer: Newcomer) -> None:
     config = {"ops": {"devour": {"config": {"mebibytes": 400}}}}
     sized = {"tenancy/resources": '{"cpu": "100m", "memory": "256Mi"}', "dagster/max_retries": "1"}
     run = launch(NAME, job="eat", config=config, tags=sized)
@@ -107,7 +76,7 @@ def test_a_run_that_eats_too_much_memory_says_so_and_is_retried_as_configured(gr
     assert [each["status"] for each in retries()] == ["FAILURE"]
 
 
-def test_a_malformed_workspace_is_refused_and_the_last_good_one_kept(grown: Release) -> None:
+def test_a_malformed_workspace_is_refused_and_the_last_good_one_kept(newcomer: Newcomer) -> None:
     known = locations()
     name = ("configmap/platform-workspace", "-n", CONTROL_PLANE)
     good = kubectl("get", *name, "-o", "jsonpath={.data.workspace\\.yaml}")
@@ -122,22 +91,3 @@ def test_a_malformed_workspace_is_refused_and_the_last_good_one_kept(grown: Rele
 def refused() -> bool:
     """Say whether the webserver has refused the workspace."""
     return "workspace.yaml cannot be used" in kubectl("logs", "-n", CONTROL_PLANE, "deploy/platform-webserver")
-
-
-def test_a_team_that_goes_leaves_nothing_but_its_data(release: Release, grown: Release) -> None:
-    before = fingerprints(release)
-    helm("uninstall", NAME, "-n", TEAM, "--wait")
-    release.upgrade()
-    assert fingerprints(release) == before
-    wait_for("the location to go by itself", lambda: NAME not in locations(), seconds=180)
-    with pytest.raises(CommandFailedError, match="not found"):
-        kubectl("get", "namespace", TEAM)
-    assert psql("dagster", f"select rolcanlogin from pg_roles where rolname = '{TEAM}'") == [{"rolcanlogin": False}]
-    assert psql("ledger", f"select count(*) as tables from pg_tables where schemaname = '{TEAM}'")[0]["tables"] > 0
-    grown.upgrade()
-    bring_back(grown)
-
-
-def bring_back(grown: Release) -> None:
-    """Install the team again, for the tests that follow."""
-    grown.upgrade_location(LOCATION)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from .cluster import CONTROL_PLANE, apply, graphql, helm, kubectl, objects, wait_for
 from .platform import HERE, Release, launch, locations, run_status, run_tags
-from .team import NAME, installed
+from .team import NAME, Newcomer
 from .test_4_teams import ticks
 
 LOCATION = "operations-departures"
@@ -22,10 +22,9 @@ query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { 
 
 
 @pytest.fixture(scope="module")
-def grown(release: Release) -> Iterator[Release]:
+def grown(newcomer: Newcomer) -> Release:
     """Return the release with the tests' own team."""
-    with installed(release) as grown:
-        yield grown
+    return newcomer.release
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,32 @@
 """What is left when all of it is removed: what docs/how-to/install-on-a-laptop.md says, and nothing else."""
 
 from .cluster import CONTROL_PLANE, helm, kubectl, objects, wait_for
-from .platform import Release
+from .platform import Release, locations, psql
+from .team import NAME, TEAM, Newcomer, fingerprints
 
 OURS = "app.kubernetes.io/part-of=dagster"
+
+
+def namespaces() -> set[str]:
+    """Return the names of all namespaces."""
+    return set(kubectl("get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}").split())
+
+
+def test_a_team_that_goes_leaves_nothing_but_its_data(release: Release, newcomer: Newcomer) -> None:
+    before = fingerprints(release)
+    helm("uninstall", NAME, "-n", TEAM, "--wait")
+    release.upgrade()
+    assert fingerprints(release) == before
+    wait_for("the location to go by itself", lambda: NAME not in locations(), seconds=180)
+    wait_for("the namespace to go", lambda: TEAM not in namespaces(), seconds=180)
+    assert psql("dagster", f"select rolcanlogin from pg_roles where rolname = '{TEAM}'") == [{"rolcanlogin": False}]
+    assert psql("ledger", f"select count(*) as tables from pg_tables where schemaname = '{TEAM}'")[0]["tables"] > 0
 
 
 def test_nothing_is_left_but_the_volume(release: Release) -> None:
     for location in release.register.locations:
         helm("uninstall", location.dagster_name, "-n", location.team, "--wait")
     helm("uninstall", "platform", "-n", CONTROL_PLANE, "--wait")
-
-    def namespaces() -> set[str]:
-        return set(kubectl("get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}").split())
 
     wait_for("the teams' namespaces to go", lambda: not namespaces() & set(release.register.teams), seconds=180)
     kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets"
