@@ -54,8 +54,18 @@ lint: sync setup lint-charts ## check code, types, YAML, workflows, charts, the 
 	@$(RUN) tenancy render --check
 	@$(RUN) yamllint --strict .
 	@$(RUN) zizmor --offline --quiet --persona pedantic .github
-	@$(RUN) shellcheck .ci/run
-	@$(UV) lock --check --quiet
+	@$(RUN) shellcheck .ci/run tests/e2e/images/build tests/e2e/images/postgres/entrypoint
+	@$(RUN) hadolint images/*/Dockerfile tests/e2e/images/*/Dockerfile
+	@for project in . images/shared images/platform code_locations/*/*; do $(UV) lock --check --quiet --project $$project || exit 1; done
+
+.PHONY: images
+images: ## build all images, or ONLY one, push them to REGISTRY and write their digests to .local/images.yaml
+	@$(PYTHON) images/build $(ONLY)
+
+.PHONY: e2e
+e2e: sync images ## build the images and test all of it on the cluster of the current kubeconfig context; E2E="-k quota" chooses
+	@tests/e2e/images/build
+	@$(RUN) pytest tests/e2e $(E2E)
 
 .PHONY: lint-charts
 lint-charts: sync ## let checkov look at every object of every environment; tests/helm/checkov.yaml has the skips

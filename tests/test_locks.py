@@ -8,7 +8,9 @@ import pytest
 from tenancy import register
 
 ROOT = Path(__file__).parents[1]
-PROJECTS = [Path(), *(Path(location.directory) for location in register.load(ROOT / "tenants.yaml").locations)]
+LOCATIONS = [Path(location.directory) for location in register.load(ROOT / "tenants.yaml").locations]
+SHARED, PLATFORM = Path("images/shared"), Path("images/platform")
+PROJECTS = [Path(), SHARED, PLATFORM, *LOCATIONS]
 
 
 def locked(project: Path) -> list[dict[str, Any]]:
@@ -28,6 +30,17 @@ def test_every_lock_has_the_dagster_of_the_platform(project: Path) -> None:
     shared = ("dagster", "dagster-shared", "dagster-pipes", "dagster-postgres")
     ours, platform = versions(project), versions(Path())
     assert {name: ours.get(name) for name in shared} == {name: platform[name] for name in shared}
+
+
+@pytest.mark.parametrize("project", [PLATFORM, *LOCATIONS], ids=str)
+def test_a_lock_agrees_with_what_every_image_holds_already(project: Path) -> None:
+    # Its image would hold such a package twice: in the layers that all images share, and in a layer of its own over it.
+    ours: dict[str, set[str]] = {}
+    for package in locked(project):
+        ours.setdefault(package["name"], set()).add(package.get("version", ""))
+    others = {name: version for name, version in versions(SHARED).items() if version not in ours.get(name, {version})}
+    command = " ".join([f"uv lock --project {project}", *(f"-P {name}=={others[name]}" for name in others)])
+    assert others == {}, f"{project}/uv.lock names other versions than {SHARED}/uv.lock; run: {command}"
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=str)

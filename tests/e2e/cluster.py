@@ -1,5 +1,6 @@
 """The cluster of the current kubeconfig context, as a person at a terminal uses it: kubectl, helm, and the UI's API."""
 
+import atexit
 import json
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import kubernetes
+import httpx
 
 ROOT = Path(__file__).parents[2]
 CONTROL_PLANE = "dagster"
@@ -70,9 +71,12 @@ def wait_for(what: str, ask: Callable[[], T], *, seconds: float = 180, every: fl
 
 
 @cache
-def _api() -> kubernetes.client.ApiClient:
-    kubernetes.config.load_kube_config()
-    return kubernetes.client.ApiClient()
+def _proxy() -> str:
+    """Return the URL of the API server as this process may ask it; `kubectl proxy` ends with the tests."""
+    process = subprocess.Popen(["kubectl", "proxy", "--port=0"], stdout=subprocess.PIPE, text=True)
+    atexit.register(process.terminate)
+    assert process.stdout
+    return f"http://{process.stdout.readline().split()[-1]}"  # "Starting to serve on 127.0.0.1:34567"
 
 
 class GraphQLError(Exception):
@@ -84,18 +88,12 @@ def graphql(query: str, **variables: Any) -> Any:
 
     Raises:
         GraphQLError: The answer holds errors.
+        httpx.HTTPError: There is no answer.
     """
     path = f"/api/v1/namespaces/{CONTROL_PLANE}/services/platform-webserver:http/proxy/graphql"
-    answer: Any = _api().call_api(
-        path,
-        "POST",
-        header_params={"Content-Type": "application/json", "Accept": "application/json"},
-        body={"query": query, "variables": variables},
-        response_type="object",
-        auth_settings=["BearerToken"],
-        _return_http_data_only=True,
-        _request_timeout=60,
-    )
+    response = httpx.post(_proxy() + path, json={"query": query, "variables": variables}, timeout=60)
+    response.raise_for_status()
+    answer = response.json()
     if answer.get("errors"):
         raise GraphQLError(json.dumps(answer["errors"], indent=2))
     return answer["data"]

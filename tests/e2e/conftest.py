@@ -1,6 +1,5 @@
-"""The tests on a cluster: `make e2e`, on the current kubeconfig context. They install, so they leave other runs alone."""
+"""The tests on a cluster: `make e2e`, on the current kubeconfig context."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,38 +7,57 @@ import boto3
 import pytest
 import yaml
 
-from .cluster import ROOT, forwarded, wait_for
+from .cluster import CONTROL_PLANE, ROOT, forwarded, wait_for
 from .platform import (
     LOCATIONS_LOADED_SECONDS,
     STORE_PASSWORD,
     STORE_USER,
     Release,
     bring_secrets,
+    create_namespace,
     locations,
     start_object_store,
 )
 
-# Whoever runs the tests of the repository does not mean a cluster.
-if not os.environ.get("E2E"):
-    collect_ignore_glob = ["test_*.py"]
-
-IMAGES = ROOT / ".local" / "images.yaml"
+IMAGES = (ROOT / ".local/images.yaml", ROOT / ".local/e2e/images.yaml")
 
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, Any]:
-    """Return what `make images` has built, and the stand-ins of the tests."""
-    assert IMAGES.exists(), f"{IMAGES} is missing: run `make images` first, or `make e2e`, which does"
-    return yaml.safe_load(IMAGES.read_text())["images"]
+    """Return what `make images` has built, and what only the tests need: "probe", "postgres", "object-store"."""
+    found: dict[str, Any] = {}
+    for path in IMAGES:
+        assert path.exists(), f"{path} is missing: `make e2e` builds all images"
+        found |= yaml.safe_load(path.read_text())["images"]
+    return found
 
 
 @pytest.fixture(scope="session")
-def release(images: dict[str, Any]) -> Release:
-    """Return the platform of the register as it is, installed once for all tests."""
+def s3(images: dict[str, Any]) -> Iterator[Any]:
+    """Return a client of the cluster's object store."""
     start_object_store(images["object-store"])
+    with forwarded("object-store", "service/object-store", 7070) as port:
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id=STORE_USER,
+            aws_secret_access_key=STORE_PASSWORD,
+            region_name="us-east-1",
+        )
+        existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        for bucket in {"landing", "lake", "logs"} - existing:
+            client.create_bucket(Bucket=bucket)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def release(images: dict[str, Any], s3: Any) -> Release:
+    """Return the platform of the register as it is, installed once for all tests."""
     release = Release(images)
+    create_namespace(CONTROL_PLANE)
+    bring_secrets(CONTROL_PLANE)
     release.upgrade()
-    bring_secrets(list(release.register.teams))
+    bring_secrets(*release.register.teams)
     for location in release.register.locations:
         release.upgrade_location(location)
     wait_for(
@@ -50,17 +68,7 @@ def release(images: dict[str, Any]) -> Release:
     return release
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[Any]:
-    """Return a client of the cluster's object store."""
-    with forwarded("object-store", "service/object-store", 7070) as port:
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            aws_access_key_id=STORE_USER,
-            aws_secret_access_key=STORE_PASSWORD,
-            region_name="us-east-1",
-        )
-        for bucket in ("landing", "lake", "logs"):
-            client.create_bucket(Bucket=bucket)
-        yield client
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give pods the time that they take: the setup of the first test installs everything."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1200))

@@ -14,7 +14,7 @@ from tenancy.register import Location, Register
 from .cluster import CONTROL_PLANE, ROOT, apply, graphql, helm, kubectl, objects
 
 HERE = Path(__file__).parent
-TIMEOUT = "8m"
+TIMEOUT = "3m"
 LOCATIONS_LOADED_SECONDS = 180
 STORE_USER, STORE_PASSWORD = "tests", "tests-only-in-this-cluster"
 
@@ -41,16 +41,16 @@ class Release:
         """Return the value files."""
         return [self.tenants, ROOT / "environments/dev/values.yaml", HERE / "values.yaml"]
 
-    def upgrade(self, *, wait: bool = True) -> str:
+    def upgrade(self) -> str:
         """Install or upgrade the control plane and the teams' namespaces."""
         options = ["--create-namespace", "--namespace", CONTROL_PLANE]
-        return self._helm("platform", "helm/platform", *options, *_waiting(wait=wait))
+        return self._helm("platform", "helm/platform", *options, "--timeout", TIMEOUT)
 
-    def upgrade_location(self, location: Location, *, wait: bool = True) -> str:
+    def upgrade_location(self, location: Location, *, timeout: str = TIMEOUT) -> str:
         """Install or upgrade a location."""
         name = location.dagster_name
         options = ["--namespace", location.team, "--set", f"location={name}"]
-        return self._helm(name, "helm/code-location", *options, *_waiting(wait=wait))
+        return self._helm(name, "helm/code-location", *options, "--timeout", timeout)
 
     def _helm(self, name: str, chart: str, *options: str) -> str:
         database = {"database": {"embedded": {"image": self.images["postgres"]}}}
@@ -59,11 +59,8 @@ class Release:
             yaml.safe_dump(_merged(over, self.extra or {}), file)
             file.flush()
             values = [part for path in [*self.files(), file.name] for part in ("-f", str(path))]
-            return helm("upgrade", "--install", name, chart, *values, *options)
-
-
-def _waiting(*, wait: bool) -> Sequence[str]:
-    return ["--rollback-on-failure", "--wait", "--wait-for-jobs", "--timeout", TIMEOUT] if wait else []
+            waiting = ("--rollback-on-failure", "--wait", "--wait-for-jobs")
+            return helm("upgrade", "--install", name, chart, *values, *waiting, *options)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,16 +90,16 @@ def secret(name: str, namespace: str, **data: str) -> dict[str, Any]:
     }
 
 
-def bring_secrets(teams: Sequence[str]) -> None:
-    """Make the Secrets that environments/dev/values.yaml names, as each team does in its namespace."""
-    apply(
-        *(secret("object-store", namespace) for namespace in (CONTROL_PLANE, *teams)),
-        *(
-            secret("fleet-database", team, url="postgresql://nobody@localhost/none")
-            for team in teams
-            if team == "fleet"
-        ),
-    )
+def create_namespace(name: str) -> None:
+    """Make a namespace."""
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
+def bring_secrets(*namespaces: str) -> None:
+    """Make the Secrets that the environment's values name, as a team does in its namespace."""
+    apply(*(secret("object-store", namespace) for namespace in namespaces))
+    if "fleet" in namespaces:
+        apply(secret("fleet-database", "fleet", url="postgresql://nobody@localhost/none"))
 
 
 LOCATIONS = """
@@ -135,3 +132,58 @@ def psql(database: str, statement: str) -> list[dict[str, Any]]:
         f"select coalesce(json_agg(r), '[]') from ({statement}) r",
     )
     return json.loads(text)
+
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+  ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } } ... on PipelineNotFoundError { message } } }
+"""
+
+
+def launch(
+    location: str,
+    *,
+    job: str = "__ASSET_JOB",
+    assets: Sequence[Sequence[str]] = (),
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Launch a run as the UI does, and return its id."""
+    selector = {
+        "repositoryLocationName": location,
+        "repositoryName": "__repository__",
+        "jobName": job,
+        "assetSelection": [{"path": list(path)} for path in assets],
+        "assetCheckSelection": [] if assets else None,
+    }
+    params = {
+        "selector": {key: value for key, value in selector.items() if assets or not key.startswith("asset")},
+        "runConfigData": config or {},
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]},
+    }
+    answer = graphql(LAUNCH, params=params)["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    return answer["run"]["runId"]
+
+
+RUN = """
+query ($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime tags { key value }
+  eventConnection(limit: 1000) { events { __typename ... on MessageEvent { message } } } } } }
+"""
+
+
+def run_status(run: str) -> str:
+    """Return where a run is."""
+    return graphql(RUN, id=run)["runOrError"]["status"]
+
+
+def run_messages(run: str) -> list[str]:
+    """Return the messages of a run's event log."""
+    return [event.get("message", "") for event in graphql(RUN, id=run)["runOrError"]["eventConnection"]["events"]]
+
+
+def run_tags(run: str) -> dict[str, str]:
+    """Return a run's tags."""
+    return {tag["key"]: tag["value"] for tag in graphql(RUN, id=run)["runOrError"]["tags"]}

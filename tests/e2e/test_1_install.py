@@ -22,8 +22,7 @@ def test_every_daemon_that_is_required_is_healthy(release: Release) -> None:
 
 def test_helm_test_says_so_too(release: Release) -> None:
     printed = helm("test", "platform", "-n", CONTROL_PLANE, "--logs")
-    for location in release.register.locations:
-        assert f"{location.dagster_name}" in printed
+    assert f"all {len(release.register.locations)} locations are loaded, and all daemons are healthy" in printed
 
 
 def test_no_pod_has_restarted_or_runs_as_root(release: Release) -> None:
@@ -40,7 +39,7 @@ def test_passwords_are_made_once_and_kept(release: Release) -> None:
     before = passwords()
     release.upgrade()
     assert passwords() == before
-    assert set(json.loads(before)) == set(release.register.teams)
+    assert set(json.loads(before)) == {team.replace("-", "_") for team in release.register.teams}
 
 
 def test_an_upgrade_that_changes_nothing_restarts_nothing(release: Release) -> None:

@@ -46,7 +46,6 @@ def test_a_file_becomes_an_asset_in_a_pod_of_its_team(release: Release, flights:
     }
 
 
-@pytest.mark.timeout(900)
 def test_a_thousand_files_and_everything_killed_meanwhile(release: Release, flights: Flights, s3: Any) -> None:
     kill = ("delete", "pod", "--force", "--grace-period=0", "--wait=false")
     faults = (

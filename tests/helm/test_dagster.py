@@ -11,7 +11,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.workspace.load import location_origins_from_config
-from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
+from dagster_obstore.s3.compute_log_manager import S3ComputeLogManager
 from hypothesis import given
 from lean_postgres import LeanPostgresStorage
 from tenancy import register

@@ -37,7 +37,6 @@ tenancy/team: {{ include "location.team" . | quote }}
 {{/* Variables of code server and runs alike. $ */}}
 {{- define "location.variables" -}}
 - {name: HOME, value: /tmp}
-- {name: DAGSTER_HOME, value: /opt/dagster/home}
 - {name: DATABASE_HOST, value: {{ include "common.database-host" . | quote }}}
 - {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
 - {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . | quote }}}
@@ -65,8 +64,7 @@ are not here: the launcher takes them from the platform. $
 {{- define "location.container-context" -}}
 {{- $variables := list -}}
 {{- range include "location.variables" . | fromYamlArray -}}
-{{- if eq .name "DAGSTER_HOME" -}}{{- /* dagster-k8s sets it itself. */ -}}
-{{- else if .valueFrom -}}
+{{- if .valueFrom -}}
 {{- $variables = append $variables (dict "name" .name "value_from" (dict "secret_key_ref" .valueFrom.secretKeyRef)) -}}
 {{- else -}}
 {{- $variables = append $variables . -}}

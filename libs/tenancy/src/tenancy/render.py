@@ -55,6 +55,12 @@ def dg_workspace(register: Register) -> str:
     return "".join([f'# {MADE}\ndirectory_type = "workspace"\n\n[workspace]\n', *projects])
 
 
+def bake(register: Register) -> str:
+    """Return `docker-bake.json`, from which `docker buildx bake` has the list of locations."""
+    locations = [f"{location.team}/{location.name}" for location in register.locations]
+    return json.dumps({"//": MADE, "variable": {"LOCATIONS": {"default": locations}}}, indent=2) + "\n"
+
+
 def codeowners(register: Register) -> str:
     """Return `.github/CODEOWNERS`. The last line that matches wins: the platform owns what no team does."""
     owners = {"*": "platform", **{f"/code_locations/{team}/": team for team in register.teams}}
@@ -83,6 +89,7 @@ _FILES: Mapping[str, Callable[[Register], str]] = {
     ".github/CODEOWNERS": codeowners,
     "dagster_cloud.yaml": dagster_cloud,
     "dg.toml": dg_workspace,
+    "docker-bake.json": bake,
     "docs/reference/helm-values.md": lambda _: charts.page(),
     "environments/values.schema.json": _schema_of(EnvironmentOnCluster),
     "helm/code-location/values.schema.json": _schema_of(charts.CodeLocationValues),

@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
 
+from tenancy.cluster.errors import ControlPlaneError, one_line
+
 T = TypeVar("T")
 
 logger = logging.getLogger("tenancy.cluster")
@@ -20,28 +22,42 @@ class LastGood(Generic[T]):
         read: makes the value of the file's text; raises ValueError with what is wrong.
 
     Raises:
-        OSError: when it is made, the file is not there.
-        ValueError: when it is made, the file cannot be read. There is no earlier content to keep to.
+        ControlPlaneError: when it is made, the file is not there or cannot be read: there is no earlier content.
     """
 
     def __init__(self, path: Path, read: Callable[[str], T]) -> None:
         self._path = path
         self._read = read
         self._lock = Lock()
-        self._seen = _identity(path)
-        self._value = read(path.read_text(encoding="utf-8"))
+        self._told = ""
+        try:
+            self._seen = _identity(path)
+            self._value = read(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ControlPlaneError(f"{path} cannot be used: {_said(error)}") from error
 
     def get(self) -> T:
-        """Return the value, after a look at whether the file has changed."""
+        """Return the value, after a look at whether the file has changed: the same object while it has not."""
         with self._lock:
             try:
-                if (now := _identity(self._path)) != self._seen:
-                    self._seen = now
+                now = _identity(self._path)
+                if now != self._seen:
                     self._value = self._read(self._path.read_text(encoding="utf-8"))
                     logger.info("%s has changed and is in use", self._path)
+                    self._told = ""
+                    self._seen = now
             except (OSError, ValueError) as error:
-                logger.error("%s cannot be used, its last good content stays: %s", self._path, error)
+                self._tell(_said(error))
             return self._value
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._told:
+            self._told = trouble
+            logger.error("%s cannot be used, its last good content stays in use: %s", self._path, trouble)
+
+
+def _said(error: OSError | ValueError) -> str:
+    return one_line(error.strerror if isinstance(error, OSError) else error)
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

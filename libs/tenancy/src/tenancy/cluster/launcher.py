@@ -4,111 +4,261 @@ Where a run goes is the platform's to say. `K8sRunLauncher` takes it from the co
 code server reports, and from tags of the run: whoever writes them could have the control plane start a pod in another
 team's namespace, with that team's service account. This launcher takes it from `Places`; it refuses a run whose code
 server asks for something else, and knows no tag but the one for resources.
+
+A run for which the cluster has no room goes back to the queue, as often as need be. Dagster's queue would count that as
+a failure of the code server and give the run up after some of them (`max_user_code_failure_retries`), so the launcher
+puts the run back itself, and has the queue leave its team alone for a while.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from dagster import DagsterRun, Field, StringSource
+from dagster import DagsterRun, DagsterRunStatus, Field, StringSource
 from dagster_k8s import K8sRunLauncher
-from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError
 from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_job_name_from_run_id
+from kubernetes.config import ConfigException
 
-from tenancy.cluster._dagster import DagsterUserCodeUnreachableError
+from tenancy.cluster._dagster import (
+    CheckRunHealthResult,
+    ExecuteRunArgs,
+    LaunchRunContext,
+    ResumeRunArgs,
+    ResumeRunContext,
+    WorkerStatus,
+    enqueue_again,
+    reference_for_runs,
+)
+from tenancy.cluster.errors import ControlPlaneError, one_line
+from tenancy.cluster.jobs import ClusterBusyError, Jobs, RunRefusedError
 from tenancy.cluster.last_good import LastGood
-from tenancy.cluster.places import Place, Places, refusals
+from tenancy.cluster.pauses import Pauses
+from tenancy.cluster.places import Place, Places
+from tenancy.cluster.refusals import Asked, refusals
 from tenancy.cluster.resources import RESOURCES_TAG, bounded, requested
+from tenancy.cluster.room import Room, amounts
 
-# 403 is what a full quota answers, 429 and 5xx a busy API server: the run is not wrong, and waits.
-PASSING = frozenset({403, 429, 500, 502, 503, 504})
+NAMESPACE_TAG = "tenancy/namespace"
+"""Where a run's Job is; for a run whose location has left the register."""
 
-
-class RunRefusedError(Exception):
-    """A run is not launched; the message goes into its event log."""
-
-
-class ClusterBusyError(DagsterUserCodeUnreachableError):
-    """Kubernetes takes no Job now. The queue keeps a run after an error of this kind and tries again."""
+logger = logging.getLogger("tenancy.cluster")
 
 
 class TeamRunLauncher(K8sRunLauncher):
     """`K8sRunLauncher` with the platform's word on where runs belong, for `run_launcher` in dagster.yaml.
 
-    Its configuration is that of `K8sRunLauncher` and `places`, the path of the file that `Places` describes.
+    Its configuration is that of `K8sRunLauncher` without `job_namespace`, and `places`, the path of the file that
+    `Places` describes. `service_account_name` and `instance_config_map` may be left out: nothing here uses them.
     """
 
     def __init__(self, *, places: str, **config: Any) -> None:
-        super().__init__(**config)
+        stock_config: dict[str, Any] = {"service_account_name": "", "instance_config_map": "", **config}
+        try:
+            super().__init__(**stock_config)
+        except ConfigException as error:
+            raise ControlPlaneError(
+                f"the launcher cannot reach Kubernetes: {one_line(error)}. Its pod needs a service account's token "
+                "(automountServiceAccountToken: true)"
+            ) from error
         self._places = LastGood(Path(places), Places.read)
+        stock = self._api_client
+        self._jobs = Jobs(stock.batch_api, stock.core_api, stock.logger, stock.sleeper, stock.timer)
+        self._api_client = self._jobs
+        self._room = Room(self._jobs.quotas)
+        self.pauses = Pauses()
+        """Teams for whose runs there was no room a moment ago; the queue asks."""
 
     @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """Return the configuration of `K8sRunLauncher` and the path of the places."""
-        return {**super().config_type(), "places": Field(StringSource, description="File with the place of each run.")}
+    def config_type(cls) -> dict[str, Any]:
+        """Return the configuration of `K8sRunLauncher`, changed as described."""
+        stock = {name: field for name, field in super().config_type().items() if name != "job_namespace"}
+        not_used = Field(StringSource, is_required=False, description="Not used.")
+        places = Field(StringSource, description="File with the place of each location's runs.")
+        return {**stock, "instance_config_map": not_used, "service_account_name": not_used, "places": places}
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:
         """Return a launcher."""
         return cls(inst_data=inst_data, **config_value)
 
-    def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
-        """Return what the run's Job is made of; also where its Job is looked for, however it was asked for."""
-        location, place = self._place(dagster_run)
-        asked = K8sContainerContext.create_for_run(dagster_run, self, include_run_tags=False)
-        own = K8sContainerContext(
-            namespace=place.namespace,
-            service_account_name=place.service_account,
-            labels={"tenancy/team": place.team, "tenancy/location": location},
-        )
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Make the run's Job, or fail the run with a message, or put it back into the queue."""
+        run = context.dagster_run
         try:
-            resources = bounded(requested(dagster_run.tags.get(RESOURCES_TAG)), place)
-        except ValueError:
-            resources = None  # launching refuses it; who looks for the Job wants its namespace
-        return asked.merge(own).merge(K8sContainerContext(resources=resources) if resources else K8sContainerContext())
+            self._launch_k8s_job_with_args(
+                get_job_name_from_run_id(run.run_id), self._arguments(ExecuteRunArgs, run), run
+            )
+        except RunRefusedError as error:
+            logger.warning("run %s is refused: %s", run.run_id, error)
+            self._instance.report_run_failed(run, f"The run is not launched: {error}.")
+        except ClusterBusyError as error:
+            self._put_back(run, error)
 
-    def _launch_k8s_job_with_args(self, job_name: str, args: Any, run: DagsterRun) -> None:
-        """Launch or resume a run.
+    def resume_run(self, context: ResumeRunContext) -> None:
+        """Make one more Job of a run whose Job has died.
 
         Raises:
-            RunRefusedError: its code server or a tag asks for what the run may not have.
+            RunRefusedError: the run may not be launched any more.
             ClusterBusyError: there is no room now, or no answer.
         """
-        self._refuse(run)
-        with _passing_troubles():
-            super()._launch_k8s_job_with_args(job_name, args, run)
+        run = context.dagster_run
+        name = get_job_name_from_run_id(run.run_id, resume_attempt_number=context.resume_attempt_number)
+        self._launch_k8s_job_with_args(name, self._arguments(ResumeRunArgs, run), run)
 
-    def _refuse(self, run: DagsterRun) -> None:
-        location, place = self._place(run)
-        origin = run.job_code_origin
-        context = origin.repository_origin.container_context if origin else None
-        asked = K8sContainerContext.create_from_config(context)
-        if found := refusals(location, place, asked.namespace, asked.run_k8s_config.pod_spec_config):
-            raise RunRefusedError("; ".join(map(str, found)))
+    def _arguments(self, kind: type[ExecuteRunArgs] | type[ResumeRunArgs], run: DagsterRun) -> Sequence[str]:
+        if run.job_code_origin is None:
+            raise RunRefusedError("it does not say where its code is")
+        return kind(
+            job_origin=run.job_code_origin,
+            run_id=run.run_id,
+            instance_ref=reference_for_runs(self._instance.get_ref()),
+            set_exit_code_on_failure=self._fail_pod_on_run_failure,
+        ).get_command_args()
+
+    def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
+        location, place = self._registered(run)
+        context = self._context(run, location, place)
+        wanted = amounts(context.run_k8s_config.container_config.get("resources") or {})
+        if lacks := self._room.take(place.namespace, run.run_id, wanted):
+            kind = RunRefusedError if any(lack.ever for lack in lacks) else ClusterBusyError
+            raise kind(f"the quota of team {place.team} has no room for it: {'; '.join(map(str, lacks))}")
         try:
-            bounded(requested(run.tags.get(RESOURCES_TAG)), place)
-        except ValueError as error:
-            raise RunRefusedError(str(error)) from None
+            self._instance.add_run_tags(run.run_id, {NAMESPACE_TAG: place.namespace})
+            super()._launch_k8s_job_with_args(job_name, args, run)
+        except BaseException:
+            self._room.give_back(run.run_id)
+            raise
+        self.pauses.end(place.team)
 
-    def _place(self, run: DagsterRun) -> tuple[str, Place]:
+    def _put_back(self, run: DagsterRun, error: ClusterBusyError) -> None:
+        now = self._instance.get_run_by_id(run.run_id)
+        # It may have been ended meanwhile; or its Job was made, the answer was lost, and it has begun.
+        if now is None or now.status not in (DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING):
+            return
+        self._instance.report_engine_event(f"The run waits in the queue: {error}.", now, cls=self.__class__)
+        enqueue_again(self._instance, now)
+        self.pauses.begin(self._registered(run)[1].team)
+
+    def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
+        """Return what the run's Job is made of; also where its Job is looked for, however it was asked for.
+
+        Raises:
+            RunRefusedError: nobody knows where the run belongs.
+        """
+        location, place = self._look_up(dagster_run)
+        if place is None:
+            if (namespace := self._namespace(dagster_run)) is None:
+                raise RunRefusedError(_unknown(location))
+            return K8sContainerContext(namespace=namespace)
+        try:
+            return self._context(dagster_run, location, place)
+        except RunRefusedError:
+            # Launching has refused it before it comes here; whoever looks for its Job wants its namespace.
+            return _own(dagster_run, location, place)
+
+    def _context(self, run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
+        origin = run.job_code_origin
+        try:
+            asked = K8sContainerContext.create_from_config(
+                origin.repository_origin.container_context if origin else None
+            )
+            merged = _WITHOUT_TOKEN.merge(K8sContainerContext.create_for_run(run, self, include_run_tags=False))
+        except Exception as error:
+            # A code server can report anything; dagster-k8s raises whatever it stumbles over.
+            raise RunRefusedError(
+                f"location {location}: the container context that its code server reports cannot be used: "
+                f"{one_line(error)}"
+            ) from error
+        config = asked.run_k8s_config
+        found = refusals(
+            location,
+            place,
+            Asked(
+                namespace=asked.namespace,
+                pod=config.pod_spec_config,
+                pod_metadata=config.pod_template_spec_metadata,
+                container=config.container_config,
+                job=config.job_config,
+                job_metadata=config.job_metadata,
+                job_spec=config.job_spec_config,
+            ),
+        )
+        try:
+            resources = bounded(requested(run.tags.get(RESOURCES_TAG)), place)
+        except ValueError as error:
+            raise RunRefusedError("; ".join([*found, str(error)])) from None
+        if found:
+            raise RunRefusedError("; ".join(found))
+        return merged.merge(_own(run, location, place)).merge(K8sContainerContext(resources=resources))
+
+    def _look_up(self, run: DagsterRun) -> tuple[str, Place | None]:
         origin = run.remote_job_origin
         # From the workspace, which the platform writes, and not from the code server.
         location = origin.repository_origin.code_location_origin.location_name if origin else ""
-        place = self._places.get().locations.get(location)
+        return location, self._places.get().locations.get(location)
+
+    def _registered(self, run: DagsterRun) -> tuple[str, Place]:
+        location, place = self._look_up(run)
         if place is None:
-            raise RunRefusedError(f"location {location!r} is not in the register: its runs have no namespace")
+            raise RunRefusedError(_unknown(location))
         return location, place
 
+    def _namespace(self, run: DagsterRun) -> str | None:
+        _, place = self._look_up(run)
+        return place.namespace if place else run.tags.get(NAMESPACE_TAG)
 
-@contextmanager
-def _passing_troubles() -> Iterator[None]:
-    try:
-        yield
-    except DagsterK8sAPIRetryLimitExceeded as error:
-        raise ClusterBusyError(f"the Kubernetes API does not answer: {error}") from error
-    except DagsterK8sUnrecoverableAPIError as error:
-        cause = error.k8s_api_exception
-        if cause.status in PASSING:
-            raise ClusterBusyError(f"Kubernetes takes no Job now ({cause.status}): {cause.body}") from error
-        raise
+    def terminate(self, run_id: str) -> bool:
+        """Delete the run's Job; returns whether it did."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished and self._namespace(run) is None:
+            self._instance.report_engine_event(
+                f"The run cannot be terminated: {_unknown(self._look_up(run)[0])}.", run, cls=self.__class__
+            )
+            return False
+        return bool(super().terminate(run_id))
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Tell how the run's Job is.
+
+        Raises:
+            ClusterBusyError: nobody can say. `K8sRunLauncher` answers UNKNOWN then, for which the run monitor fails
+                the run, though nothing is wrong with it.
+        """
+        if self._namespace(run) is None:
+            return CheckRunHealthResult(WorkerStatus.UNKNOWN, _unknown(self._look_up(run)[0]))
+        result = super().check_run_worker_health(run)
+        if result.status is WorkerStatus.UNKNOWN and not (result.msg or "").endswith("could not be found"):
+            raise ClusterBusyError(f"nobody can say how the Job of run {run.run_id} is: {one_line(result.msg)[:500]}")
+        return result
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:  # noqa: FBT001, FBT002 - as the base has it
+        """Return what Kubernetes tells of the run's Job and its pod."""
+        if self._namespace(run) is None:
+            return _unknown(self._look_up(run)[0])
+        return super().get_run_worker_debug_info(run, include_container_logs)
+
+
+_WITHOUT_TOKEN = K8sContainerContext(
+    run_k8s_config=UserDefinedDagsterK8sConfig(pod_spec_config={"automount_service_account_token": False})
+)
+
+
+def _own(run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
+    """Return what no code server decides; it goes over what code servers ask for."""
+    return K8sContainerContext(
+        namespace=place.namespace,
+        service_account_name=place.service_account,
+        labels={
+            "app.kubernetes.io/component": "run_worker",
+            "dagster/code-location": location,
+            "dagster/run-id": run.run_id,
+            "tenancy/location": location,
+            "tenancy/team": place.team,
+        },
+    )
+
+
+def _unknown(location: str) -> str:
+    return f"location {location!r} is not in the register (tenants.yaml): nobody knows the namespace of its runs"

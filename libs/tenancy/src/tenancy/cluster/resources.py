@@ -1,4 +1,4 @@
-"""What one run may ask for by its tag, within what its team has.
+"""What one run may ask for, by a tag of its own or through its code server, within what the platform allows.
 
     tags={"tenancy/resources": '{"cpu": "2", "memory": "4Gi"}'}
 
@@ -6,24 +6,33 @@ The amounts become both request and limit of the run's container.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from typing import Any
 
 from tenancy.cluster.places import Place
 
 RESOURCES_TAG = "tenancy/resources"
-NAMES = ("cpu", "memory")
+AMOUNTS = ("cpu", "memory")
 
-_UNITS = {"": 1, "m": Decimal("0.001"), "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,2}))?")
+UNITS: Mapping[str, Decimal] = {
+    **{
+        unit: Decimal(10) ** (3 * power)
+        for power, unit in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
+    },
+    **{f"{unit}i": Decimal(2) ** (10 * power) for power, unit in enumerate("KMGTPE", 1)},
+}
 
 
 def quantity(text: str) -> Decimal:
-    """Return the number behind a Kubernetes quantity, cores or bytes; raises ValueError."""
-    number = text.rstrip("mKiMGT")
-    try:
-        return Decimal(number) * _UNITS[text[len(number) :]]
-    except (InvalidOperation, KeyError):
-        raise ValueError(f'{text!r} is no quantity such as "500m", "2" or "4Gi"') from None
+    """Return the number behind a Kubernetes quantity: cores, bytes or a count; raises ValueError."""
+    match = QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f'{text!r} is no quantity such as "500m", "2" or "4Gi"')
+    number, unit, exponent = match.groups()
+    return Decimal(number) * (Decimal(10) ** int(exponent) if exponent else UNITS[unit or ""])
 
 
 def requested(tag: str | None) -> Mapping[str, str]:
@@ -31,21 +40,28 @@ def requested(tag: str | None) -> Mapping[str, str]:
     if tag is None:
         return {}
     try:
-        asked = json.loads(tag)
+        asked: Any = json.loads(tag)
     except json.JSONDecodeError as error:
         raise ValueError(f"tag {RESOURCES_TAG} is no JSON: {error}") from None
-    known = isinstance(asked, dict) and set(asked) <= set(NAMES) and all(isinstance(v, str) for v in asked.values())
+    known = isinstance(asked, dict) and set(asked) <= set(AMOUNTS) and all(isinstance(v, str) for v in asked.values())
     if not known:
         raise ValueError(f'tag {RESOURCES_TAG} must be as in {{"cpu": "2", "memory": "4Gi"}}, not {tag}')
     return asked
 
 
-def bounded(asked: Mapping[str, str], place: Place) -> dict[str, dict[str, str]] | None:
-    """Return the container's resources, or None when nothing is asked for; raises ValueError beyond the bounds."""
+def beyond(asked: Mapping[str, str], place: Place) -> list[tuple[str, str, str]]:
+    """Return what is more than a run may have, or nothing at all: name, amount and most; raises ValueError."""
     most = {"cpu": place.cpu, "memory": place.memory}
-    for name, text in asked.items():
-        if not 0 < quantity(text) <= quantity(most[name]):
-            raise ValueError(
-                f"tag {RESOURCES_TAG} asks for {name} {text}; a run of team {place.team} may have {most[name]}"
-            )
-    return {"requests": dict(asked), "limits": dict(asked)} if asked else None
+    return [
+        (name, amount, most[name]) for name, amount in asked.items() if not 0 < quantity(amount) <= quantity(most[name])
+    ]
+
+
+def bounded(asked: Mapping[str, str], place: Place) -> dict[str, dict[str, str]]:
+    """Return a container's resources, empty when nothing is asked for; raises ValueError beyond the bounds."""
+    for name, amount, most in beyond(asked, place):
+        raise ValueError(
+            f"tag {RESOURCES_TAG} asks for {name} {amount}; a run of team {place.team} may have more than 0 and up to "
+            f"{most}"
+        )
+    return {"requests": dict(asked), "limits": dict(asked)} if asked else {}

@@ -3,16 +3,21 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-import dagster_webserver
-from dagster import DagsterInstance
-from dagster_webserver.cli import host_dagster_ui_with_workspace_process_context
+import uvicorn
+from dagster_webserver.app import create_app_from_workspace_process_context
+from dagster_webserver.version import __version__
 
-from tenancy.cluster._dagster import WorkspaceProcessContext
+from tenancy.cluster._dagster import FollowingContext
+from tenancy.cluster.starting import opened_instance
 from tenancy.cluster.workspace import FollowedWorkspace, following
 
 STATEMENT_MILLISECONDS = 15_000
 RECYCLE_SECONDS = 3600
 POOL_OVERFLOW = 20
+
+CLOSE_SECONDS = 20
+"""How long answers that have begun may take after SIGTERM. Subscriptions are closed at once; the browser opens them
+anew, at another pod."""
 
 
 def run(workspace: Path, port: int, path_prefix: str) -> None:
@@ -22,17 +27,21 @@ def run(workspace: Path, port: int, path_prefix: str) -> None:
         workspace: the workspace file.
         port: on all interfaces.
         path_prefix: path under which it is reached, such as "/dagster", or "".
+
+    Raises:
+        ControlPlaneError: the instance or the workspace is not usable.
     """
     target = FollowedWorkspace(workspace)
     with ExitStack() as stack:
-        instance = stack.enter_context(DagsterInstance.get())
+        instance = stack.enter_context(opened_instance())
         instance.optimize_for_webserver(STATEMENT_MILLISECONDS, RECYCLE_SECONDS, POOL_OVERFLOW)
-        context = stack.enter_context(WorkspaceProcessContext(instance, target, version=dagster_webserver.__version__))
-        stack.enter_context(following(target, context.refresh_workspace))
-        host_dagster_ui_with_workspace_process_context(
-            context,
-            host="0.0.0.0",
+        context = stack.enter_context(FollowingContext(instance, target, version=__version__))
+        stack.enter_context(following(context.follow))
+        uvicorn.run(
+            create_app_from_workspace_process_context(context, path_prefix),
+            host="0.0.0.0",  # noqa: S104 - who may reach the pod is for the network policy to say
             port=port,
-            path_prefix=path_prefix,
-            log_level="warning",  # noqa: S104
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=CLOSE_SECONDS,
         )

@@ -1,15 +1,17 @@
 """Which code servers there are: the workspace file, followed while it changes."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import yaml
 from dagster import DagsterError
 
 from tenancy.cluster._dagster import CodeLocationOrigin, WorkspaceLoadTarget, location_origins_from_config
+from tenancy.cluster.errors import one_line
 from tenancy.cluster.last_good import LastGood
 
 LOOK_SECONDS = 2.0
@@ -21,6 +23,12 @@ class FollowedWorkspace(WorkspaceLoadTarget):
     """The workspace of a file, by its newest content that could be read.
 
     Dagster's daemon reads the file anew each minute, and ends for all teams when it cannot be read for five.
+
+    Args:
+        path: the workspace file; it may name code servers and nothing else.
+
+    Raises:
+        ControlPlaneError: the file cannot be read at the beginning.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,28 +41,27 @@ class FollowedWorkspace(WorkspaceLoadTarget):
 
 def _origins(text: str, path: Path) -> Sequence[CodeLocationOrigin]:
     try:
-        content = yaml.safe_load(text)
-        if not isinstance(content, dict):
-            raise ValueError("it has no load_from")
+        content: Any = yaml.safe_load(text)
+        entries = content["load_from"]
+        # Every other kind of entry would have the control plane itself load a team's code.
+        if not all(set(entry) == {"grpc_server"} for entry in entries):
+            raise ValueError("load_from may have entries of the kind grpc_server only")
         return list(location_origins_from_config(content, str(path)).values())
+    except (KeyError, TypeError):
+        raise ValueError("it has no list load_from of code servers") from None
     except (yaml.YAMLError, DagsterError) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(one_line(error)) from None
 
 
 @contextmanager
-def following(target: FollowedWorkspace, refresh: Callable[[], object]) -> Iterator[None]:
-    """Call `refresh` in a thread whenever the workspace has changed: the webserver does not look by itself."""
+def following(follow: Callable[[], object]) -> Generator[None]:
+    """Call `follow` again and again in a thread: the webserver does not look at the workspace by itself."""
     over = Event()
 
     def look() -> None:
-        known = target.create_origins()
         while not over.wait(LOOK_SECONDS):
-            now = target.create_origins()
-            if now is known:
-                continue
             try:
-                refresh()
-                known = now
+                follow()
             except Exception:
                 logger.exception("the workspace could not be loaded anew; trying again")
 
@@ -64,4 +71,4 @@ def following(target: FollowedWorkspace, refresh: Callable[[], object]) -> Itera
         yield
     finally:
         over.set()
-        thread.join()
+        thread.join(LOOK_SECONDS)

@@ -1,0 +1,434 @@
+"""What the migration makes of a database, for whom, and what it says when it cannot."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster_postgres.run_storage
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+from dagster_postgres.utils import pg_alembic_config
+from sensor_assets.ledger import _revision
+from tenancy.cluster import migration, revisions, schema_state, waiting
+from tenancy.cluster.environment import Login, Server
+from tenancy.cluster.errors import ControlPlaneError
+from tenancy.local.ports import any_free
+
+from . import databases, programs
+from .conftest import write_passwords
+from .databases import DAGSTER_PASSWORD, MASTER, PASSWORDS, SUPERUSER, Database
+
+CONTROL_PLANE = Login("dagster", DAGSTER_PASSWORD)
+NIGHT_SHIFT, WEATHER = (Login(name, password) for name, password in PASSWORDS.items())
+ADMINS = pytest.mark.parametrize("admin", [SUPERUSER, MASTER], ids=["superuser", "managed"])
+
+EVERYTHING = """
+SELECT 'table ' || c.relname || ' of ' || c.relowner::regrole || ' ' || coalesce(c.relacl::text, '')
+FROM pg_class AS c WHERE c.relkind IN ('r', 'S', 'i') AND c.relnamespace = 'public'::regnamespace
+UNION ALL SELECT 'built ' || name FROM secondary_indexes WHERE migration_completed IS NOT NULL
+UNION ALL SELECT 'revision ' || version_num || ' ' || obj_description('alembic_version'::regclass) FROM alembic_version
+UNION ALL SELECT 'defaults ' || defaclrole::regrole || ' ' || defaclobjtype::text || ' ' || defaclacl::text
+FROM pg_default_acl
+UNION ALL SELECT 'database ' || datname || ' ' || datacl::text FROM pg_database WHERE datname IN ('dagster', 'ledger')
+UNION ALL SELECT 'role ' || rolname || ' ' || rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_'
+ORDER BY 1
+"""
+
+
+def migrate(database: Database, admin: Login = MASTER, passwords: dict[str, str] = PASSWORDS) -> None:
+    migration.migrate(database.server, admin, passwords, DAGSTER_PASSWORD, seconds=0)
+
+
+def missing(database: Database, login: Login = CONTROL_PLANE, schemas: tuple[str, ...] = tuple(PASSWORDS)) -> list[str]:
+    return waiting.look(database.server, login, schemas)
+
+
+def everything(database: Database) -> list[Any]:
+    return database.execute(EVERYTHING, "dagster")
+
+
+@ADMINS
+def test_an_empty_server_becomes_what_the_image_wants(database: Database, admin: Login) -> None:
+    migrate(database, admin)
+    assert missing(database) == []
+    owners = database.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", "dagster")
+    assert owners == [("dagster",)]
+    assert database.execute("SELECT version_num FROM alembic_version", "dagster") == [(revisions.of_dagster().newest,)]
+
+
+@ADMINS
+def test_a_second_migration_changes_nothing_and_keeps_the_data(database: Database, admin: Login) -> None:
+    migrate(database, admin)
+    database.execute("INSERT INTO source (name) VALUES ('flights')", "ledger", WEATHER)
+    database.execute("INSERT INTO kvs (key, value) VALUES ('a', 'b')", "dagster", CONTROL_PLANE)
+    before = everything(database)
+    migrate(database, admin)
+    assert everything(database) == before
+    assert database.execute("SELECT name FROM source", "ledger", WEATHER) == [("flights",)]
+    assert database.execute("SELECT value FROM kvs", "dagster", CONTROL_PLANE) == [("b",)]
+
+
+def test_two_migrations_at_once_both_succeed(database: Database, passwords: Path) -> None:
+    both = [
+        subprocess.Popen(
+            programs.command("migrate", "--passwords", passwords),
+            env=programs.environment(database, MASTER),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert missing(database) == []
+
+
+def test_a_migration_that_was_killed_at_any_moment_is_healed_by_the_next(database: Database, passwords: Path) -> None:
+    migrate(database)
+    wanted = everything(database)
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    killed = 0
+    for _ in range(4):
+        database.reset()
+        process = subprocess.Popen(
+            programs.command("migrate", "--passwords", passwords),
+            env=programs.environment(database, MASTER),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while not database.execute("SELECT 1 FROM pg_roles WHERE rolname = 'dagster'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 1.0))
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        migrate(database)
+        assert everything(database) == wanted
+        assert missing(database) == []
+    assert killed
+
+
+def test_a_database_of_which_a_part_was_made_is_completed(database: Database) -> None:
+    migrate(database)
+    wanted = everything(database)
+    # Dagster makes three groups of tables; the first one sets the revision. What comes after is taken away.
+    database.execute("DROP TABLE event_logs, asset_keys, jobs, job_ticks, instigators CASCADE", "dagster")
+    database.execute("DELETE FROM secondary_indexes", "dagster")
+    database.execute("COMMENT ON TABLE alembic_version IS NULL", "dagster")
+    assert missing(database) == [
+        f"the migration of database 'dagster' to {revisions.of_dagster().newest} has not come to its end"
+    ]
+    migrate(database)
+    assert missing(database) == []
+    assert everything(database) == wanted
+
+
+def test_a_database_of_an_older_version_is_upgraded(database: Database) -> None:
+    migrate(database)
+    # The two newest migrations change MySQL only.
+    database.execute("UPDATE alembic_version SET version_num = '7e2f3204cf8e'", "dagster")
+    (message,) = missing(database)
+    assert "has revision 7e2f3204cf8e, this image wants" in message
+    migrate(database)
+    assert missing(database) == []
+
+
+def test_a_changed_password_takes_effect_with_the_next_migration(database: Database) -> None:
+    migrate(database)
+    migration.migrate(database.server, MASTER, {**PASSWORDS, "weather": "rotated"}, "rotated-too", seconds=0)
+    for old, new in ((WEATHER, Login("weather", "rotated")), (CONTROL_PLANE, Login("dagster", "rotated-too"))):
+        with pytest.raises(psycopg.OperationalError, match=r"password authentication failed"):
+            database.execute("SELECT 1", "dagster", old)
+        assert database.execute("SELECT 1", "dagster", new) == [(1,)]
+    assert database.execute("SELECT 1", "ledger", NIGHT_SHIFT) == [(1,)]
+    hashes = database.execute("SELECT left(rolpassword, 13) FROM pg_authid WHERE rolname IN ('weather', 'dagster')")
+    assert hashes == [("SCRAM-SHA-256",)] * 2
+
+
+def test_no_password_gets_into_the_server_s_log(passwords: Path) -> None:
+    with databases.running({"log_statement": "all"}) as database:
+        database.reset()
+        migrate(database)
+        log = database.process.log.read_text()
+    assert "CREATE ROLE" in log
+    assert not [secret for secret in (DAGSTER_PASSWORD, *PASSWORDS.values()) if secret in log]
+
+
+def test_a_team_that_is_removed_keeps_its_data_and_cannot_log_in_until_it_is_back(database: Database) -> None:
+    migrate(database)
+    database.execute("INSERT INTO source (name) VALUES ('flights')", "ledger", NIGHT_SHIFT)
+    migrate(database, passwords={"weather": WEATHER.password})
+    with pytest.raises(psycopg.OperationalError, match=r"not permitted to log in"):
+        database.execute("SELECT 1", "ledger", NIGHT_SHIFT)
+    assert database.execute("SELECT 1", "ledger", WEATHER) == [(1,)]
+    assert database.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'master'") == [(True,)]
+    assert database.execute("SELECT count(*) FROM night_shift.source", "ledger") == [(1,)]
+    migrate(database)
+    assert database.execute("SELECT name FROM source", "ledger", NIGHT_SHIFT) == [("flights",)]
+
+
+def test_a_migration_before_the_passwords_are_known_leaves_teams_alone(database: Database) -> None:
+    """The hook of the first installation runs before the Secrets are there."""
+    migration.migrate(database.server, MASTER, {}, None, seconds=0)
+    with pytest.raises(psycopg.OperationalError, match=r"not permitted to log in|password authentication failed"):
+        database.execute("SELECT 1", "dagster", CONTROL_PLANE)
+    migrate(database)
+    migration.migrate(database.server, MASTER, {}, None, seconds=0)
+    assert missing(database) == []
+    assert database.execute("SELECT 1", "ledger", NIGHT_SHIFT) == [(1,)]
+
+
+def test_wait_says_what_is_missing_at_each_stage(database: Database) -> None:
+    def message() -> str:
+        return "; ".join(missing(database))
+
+    assert "password authentication failed" in message()
+    migration.migrate(database.server, MASTER, {"weather": WEATHER.password}, DAGSTER_PASSWORD, seconds=0)
+    assert message() == "the ledger 'night_shift' is not there"
+    database.execute("UPDATE weather.alembic_version SET version_num = 'later'", "ledger")
+    database.execute("UPDATE alembic_version SET version_num = 'later'", "dagster")
+    assert missing(database, schemas=("weather",)) == [], "a newer schema will do, after a rollback"
+    database.execute("DELETE FROM alembic_version", "dagster")
+    assert message().startswith("the database 'dagster' has no tables yet; ")
+    database.execute("DROP DATABASE ledger WITH (FORCE)")
+    assert "the migration makes it" in message()
+
+
+def test_a_team_may_wait_for_its_own_ledger(database: Database) -> None:
+    migrate(database)
+    assert missing(database, WEATHER, ("weather",)) == []
+    assert missing(database, WEATHER, ("night_shift",)) == ["the ledger 'night_shift' is not there"]
+
+
+def test_wait_as_a_program(database: Database, passwords: Path) -> None:
+    environment = programs.environment(database)
+    arguments = ("wait", "--seconds", "0.5", "--passwords", passwords, "--migration", "platform-migrate-1")
+    message = programs.refused(*arguments, environment=environment)
+    assert message.startswith(
+        "the database is not ready after 0.5 s: cannot connect to database 'dagster' on 127.0.0.1"
+    )
+    assert message.endswith("Look at the migration: kubectl logs job/platform-migrate-1")
+    result = programs.run("migrate", "--passwords", passwords, environment=programs.environment(database, MASTER))
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    assert result.stdout.endswith("the database is as this image wants it\n")
+    assert programs.run(*arguments, environment=environment).returncode == 0
+
+
+def test_wait_ends_as_soon_as_another_process_has_migrated(database: Database) -> None:
+    process = subprocess.Popen(
+        programs.command("wait", "--seconds", "60", "--schemas", "weather,night_shift"),
+        env=programs.environment(database),
+    )
+    time.sleep(1)
+    migrate(database)
+    assert process.wait(30) == 0
+
+
+# What an operator may get wrong.
+
+
+def test_a_server_that_is_not_there_is_named_with_the_keys_to_check(passwords: Path) -> None:
+    nobody = Server("127.0.0.1", any_free(0), "disable")
+    began = time.monotonic()
+    with pytest.raises(ControlPlaneError) as caught:
+        migration.migrate(nobody, SUPERUSER, {}, None, seconds=1.5)
+    assert 1 < time.monotonic() - began < 10
+    message = str(caught.value)
+    assert f"database 'postgres' on {nobody} as 'postgres'" in message
+    assert "Connection refused" in message
+    assert "check the values keys database.host and database.port" in message
+
+
+def test_a_host_that_does_not_exist_is_named(passwords: Path) -> None:
+    with pytest.raises(ControlPlaneError, match=r"database 'postgres' on no-such-host.invalid:5432.*database.host"):
+        migration.migrate(Server("no-such-host.invalid", 5432, "disable"), SUPERUSER, {}, None, seconds=0)
+
+
+def test_a_server_that_starts_late_is_waited_for(passwords: Path) -> None:
+    with databases.running() as database:
+        database.process.stop()
+        process = subprocess.Popen(
+            programs.command("migrate", "--passwords", passwords), env=programs.environment(database, SUPERUSER)
+        )
+        time.sleep(2)
+        database.process.start()
+        assert process.wait(60) == 0
+
+
+def test_a_wrong_password_is_told_at_once_and_never_shown(database: Database, passwords: Path) -> None:
+    began = time.monotonic()
+    message = programs.refused(
+        "migrate", "--passwords", passwords, environment=programs.environment(database, Login("master", "hush-hush"))
+    )
+    assert time.monotonic() - began < 20
+    assert "password authentication failed" in message
+    assert "check user name and password (database.admin_secret)" in message
+    assert "hush-hush" not in message
+
+
+def test_a_server_without_tls_is_told_with_the_key(database: Database) -> None:
+    secure = Server(database.server.host, database.server.port, "require")
+    with pytest.raises(ControlPlaneError, match=r"database.sslmode"):
+        migration.migrate(secure, MASTER, {}, None, seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("rights", "lacks"),
+    [
+        ("NOCREATEROLE CREATEDB", "no CREATEROLE"),
+        ("CREATEROLE NOCREATEDB", "no CREATEDB"),
+        ("", "no CREATEROLE and no"),
+    ],
+)
+def test_a_login_without_the_rights_is_refused_before_anything_is_done(
+    database: Database, rights: str, lacks: str
+) -> None:
+    database.execute(f"CREATE ROLE weak LOGIN {rights} PASSWORD 'of-the-weak'")
+    with pytest.raises(ControlPlaneError, match=rf"{lacks}.*ALTER ROLE weak .*database\.admin_secret"):
+        migrate(database, Login("weak", "of-the-weak"))
+    assert database.execute("SELECT rolname FROM pg_roles WHERE rolname IN ('dagster', 'weather')") == []
+
+
+def test_the_control_plane_s_own_login_does_not_migrate(database: Database) -> None:
+    database.execute(f"CREATE ROLE dagster LOGIN CREATEROLE CREATEDB PASSWORD '{DAGSTER_PASSWORD}'")
+    with pytest.raises(ControlPlaneError, match=r"the control plane's own: give database.admin_secret another"):
+        migrate(database, CONTROL_PLANE)
+
+
+def test_a_role_that_somebody_else_made_is_told_with_what_to_grant(database: Database) -> None:
+    database.execute("CREATE ROLE weather LOGIN")
+    with pytest.raises(ControlPlaneError, match=r"lacks a right.*WITH ADMIN OPTION"):
+        migrate(database)
+    database.execute("GRANT weather TO master WITH ADMIN OPTION")
+    migrate(database)
+    assert missing(database) == []
+
+
+def test_a_database_that_is_there_already_is_taken_over(database: Database) -> None:
+    """Terraform may have made it, for the login of the migration."""
+    database.execute("CREATE DATABASE dagster OWNER master")
+    migrate(database)
+    assert missing(database) == []
+
+
+def test_tables_of_another_role_are_told(database: Database) -> None:
+    migrate(database)
+    database.execute("ALTER TABLE event_logs OWNER TO postgres", "dagster")
+    with pytest.raises(ControlPlaneError, match=r"lacks a right"):
+        migrate(database)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database: Database, passwords: Path) -> None:
+    migrate(database)
+    database.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'", "dagster")
+    before = everything(database)
+    message = programs.refused("migrate", "--passwords", passwords, environment=programs.environment(database, MASTER))
+    assert "revision of_tomorrow, made by a newer version of Dagster" in message
+    assert "images.platform" in message
+    assert everything(database) == before
+
+
+def test_a_ledger_that_cannot_be_migrated_holds_up_no_other(database: Database) -> None:
+    migrate(database, passwords={"night_shift": NIGHT_SHIFT.password})
+    database.execute("UPDATE night_shift.alembic_version SET version_num = 'of_tomorrow'", "ledger")
+    with pytest.raises(ControlPlaneError, match=r"'night_shift' was migrated by a newer version"):
+        migrate(database)
+    assert missing(database, schemas=("weather",)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "message"),
+    [
+        ("weather", "p@ss", "weather has other characters"),
+        ("weather", "pass\n", "weather has a line break"),
+        ("weather", "", "weather is empty"),
+        ("Weather", "pass", "Weather: the file is named as no team's role"),
+        ("night-shift", "pass", "night-shift: the file is named as no team's role: must have _ in place of -"),
+        ("dagster", "pass", "dagster: the file is named as no team's role: is a reserved name"),
+        ("dagster_runs", "pass", "dagster_runs: the file is named as no team's role: is a reserved name"),
+        ("postgres", "pass", "postgres: the file is named as no team's role: is a reserved name"),
+    ],
+)
+def test_a_password_file_that_cannot_be_used_is_named(
+    database: Database, tmp_path: Path, name: str, password: str, message: str
+) -> None:
+    directory = write_passwords(tmp_path / "given", {name: password})
+    said = programs.refused("migrate", "--passwords", directory, environment=programs.environment(database, MASTER))
+    assert message in said
+    assert "p@ss" not in said
+
+
+def test_the_control_plane_s_password_must_fit_a_url_too(database: Database) -> None:
+    with pytest.raises(ControlPlaneError, match=r"the password DATABASE_PASSWORD has other characters") as caught:
+        migration.migrate(database.server, MASTER, PASSWORDS, "p@ss", seconds=0)
+    assert "p@ss" not in str(caught.value)
+
+
+def test_missing_variables_are_named_all_at_once(tmp_path: Path) -> None:
+    message = programs.refused(
+        "migrate",
+        "--passwords",
+        tmp_path,
+        environment=programs.environment(None, DATABASE_HOST="db", DATABASE_PORT="1"),
+    )
+    assert message.startswith("missing environment variables: DATABASE_SSLMODE (values key database.sslmode); ")
+    assert "DATABASE_ADMIN_USERNAME (the Secret of values key database.admin_secret)" in message
+    assert "DATABASE_ADMIN_PASSWORD" in message
+
+
+def test_a_directory_of_passwords_that_is_not_there_is_named(database: Database, tmp_path: Path) -> None:
+    message = programs.refused(
+        "migrate", "--passwords", tmp_path / "none", environment=programs.environment(database, MASTER)
+    )
+    assert message == f"the passwords cannot be read: {tmp_path / 'none'}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DATABASE_PORT", "postgres", "DATABASE_PORT is 'postgres', not a port; check the values key database.port"),
+        ("DATABASE_PORT", "tcp://10.0.0.1:5432", "not a port"),
+        ("DATABASE_SSLMODE", "on", "DATABASE_SSLMODE is 'on', not one of disable, allow"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(
+    database: Database, passwords: Path, name: str, value: str, message: str
+) -> None:
+    environment = programs.environment(database, MASTER) | {name: value}
+    assert message in programs.refused("migrate", "--passwords", passwords, environment=environment)
+
+
+# What is known of others' schemas.
+
+
+def test_the_newest_revisions_are_those_that_alembic_finds() -> None:
+    scripts = ScriptDirectory.from_config(pg_alembic_config(dagster_postgres.run_storage.__file__))
+    of_dagster = revisions.of_dagster()
+    assert of_dagster.newest == scripts.get_current_head()
+    assert of_dagster.known == {script.revision for script in scripts.walk_revisions()}
+    assert revisions.of_ledger() == revisions.Revisions(_revision.REVISIONS[-1], frozenset(_revision.REVISIONS))
+
+
+def test_waiting_loads_neither_dagster_nor_sqlalchemy() -> None:
+    program = (
+        "import sys, tenancy.cluster.cli, tenancy.cluster.waiting, tenancy.cluster.passwords; "
+        "print(*sorted({'dagster', 'sqlalchemy', 'alembic', 'pydantic', 'kubernetes'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+def test_a_mark_says_for_which_revision_it_is(database: Database) -> None:
+    migrate(database)
+    with database.connect("dagster") as connection:
+        schema_state.mark(connection, "public", "another")
+    assert "has not come to its end" in "; ".join(missing(database))

@@ -1,0 +1,55 @@
+# Images that only tests need: tests/e2e/images/build
+variable "REGISTRY" {
+  default = "localhost"
+}
+
+variable "TAG" {
+  default = "dev"
+}
+
+variable "TOOLS" {
+  default     = ".local/e2e/tools"
+  description = "Directory with the program versitygw."
+}
+
+group "default" {
+  targets = ["postgres", "object-store", "probe", "next-platform", "next-location"]
+}
+
+target "postgres" {
+  context = "tests/e2e/images/postgres"
+  args    = { SOURCE_DATE_EPOCH = 1735689600 }
+  tags    = ["${REGISTRY}/test/postgres:${TAG}"]
+}
+
+target "object-store" {
+  context  = "tests/e2e/images/object-store"
+  contexts = { tools = TOOLS }
+  args     = { SOURCE_DATE_EPOCH = 1735689600 }
+  tags     = ["${REGISTRY}/test/object-store:${TAG}"]
+}
+
+target "probe" {
+  context  = "tests/e2e/images/probe"
+  contexts = { location = "target:operations-departures" }
+  args     = { SOURCE_DATE_EPOCH = 1735689600 }
+  tags     = ["${REGISTRY}/test/probe:${TAG}"]
+}
+
+# The same again under other digests, to be upgraded to.
+target "_next" {
+  dockerfile-inline = "FROM image\nLABEL test=next\n"
+  args              = { SOURCE_DATE_EPOCH = 1735689600 }
+}
+
+target "next-platform" {
+  inherits = ["_next"]
+  contexts = { image = "target:platform" }
+  tags     = ["${REGISTRY}/test/next-platform:${TAG}"]
+}
+
+target "next-location" {
+  inherits = ["_next"]
+  contexts = { image = "target:operations-departures" }
+  tags     = ["${REGISTRY}/test/next-location:${TAG}"]
+}

@@ -1,0 +1,264 @@
+"""What a pod of one team tries against another team, the cluster and the control plane."""
+
+import json
+from collections.abc import Iterator
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from .cluster import CONTROL_PLANE, CommandFailedError, apply, graphql, kubectl, objects, wait_for
+from .platform import Release, launch, run_messages, run_status
+
+ATTACKER = ("weather", "weather-observations")
+
+CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()
+    print("open")
+except OSError:
+    print("closed")
+"""
+
+
+def python(namespace: str, deployment: str, code: str, *arguments: str) -> str:
+    """Run Python in a pod of a Deployment and return what it printed."""
+    target = f"deployment/{deployment}"
+    return kubectl("exec", "-n", namespace, target, "--", "python", "-c", dedent(code), *arguments).strip()
+
+
+def connects(host: str, port: int, *, source: tuple[str, str] = ATTACKER) -> bool:
+    """Say whether a pod reaches a port."""
+    return python(*source, CONNECT, host, str(port)) == "open"
+
+
+@pytest.fixture(scope="module")
+def listener(release: Release) -> Iterator[str]:
+    """Return the address of a pod of operations that looks like a run and listens on port 4000."""
+    image = release.images["locations"]["operations-departures"]
+    (server,) = objects(
+        "pods", "operations", "tenancy/location=operations-departures,app.kubernetes.io/component=code-server"
+    )
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "listener",
+            "namespace": "operations",
+            "labels": {"app.kubernetes.io/component": "run_worker"},
+        },
+        "spec": {
+            "automountServiceAccountToken": False,
+            "securityContext": server["spec"]["securityContext"],
+            "containers": [
+                {
+                    "name": "listener",
+                    "image": image,
+                    "command": ["python", "-m", "http.server", "4000", "--directory", "/tmp"],
+                    "securityContext": server["spec"]["containers"][0]["securityContext"],
+                }
+            ],
+        },
+    }
+    apply(pod)
+    kubectl("wait", "--for=condition=Ready", "pod/listener", "-n", "operations", "--timeout=60s")
+    yield json.loads(kubectl("get", "pod", "listener", "-n", "operations", "-o", "json"))["status"]["podIP"]
+    kubectl("delete", "pod", "listener", "-n", "operations", "--wait=false")
+
+
+# --- network: first what must be open, or the rest would prove nothing
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("platform-database.dagster.svc", 5432), ("object-store.object-store.svc", 7070)]
+)
+def test_a_team_reaches_what_it_has_a_hole_for(release: Release, host: str, port: int) -> None:
+    assert connects(host, port)
+
+
+def test_the_control_plane_reaches_code_servers(release: Release) -> None:
+    source = (CONTROL_PLANE, "platform-webserver")
+    assert connects("operations-departures.operations.svc", 4000, source=source)
+
+
+@pytest.mark.parametrize(
+    ("what", "host", "port"),
+    [
+        ("another team's code server", "operations-departures.operations.svc", 4000),
+        ("a code server of its own team", "weather-alerts.weather.svc", 4000),
+        ("the webserver, which would launch any team's runs", "platform-webserver.dagster.svc", 80),
+        ("the Kubernetes API", "kubernetes.default.svc", 443),
+        ("the cloud's metadata", "169.254.169.254", 80),
+    ],
+)
+def test_a_team_does_not_reach(release: Release, what: str, host: str, port: int) -> None:
+    assert not connects(host, port), what
+
+
+def test_a_team_does_not_reach_the_node(release: Release) -> None:
+    (address,) = [
+        address["address"]
+        for address in json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]["status"]["addresses"]
+        if address["type"] == "InternalIP"
+    ]
+    assert not connects(address, 10250)
+
+
+def test_a_team_does_not_reach_another_teams_run(release: Release, listener: str) -> None:
+    assert python("operations", "operations-punctuality", CONNECT, "127.0.0.1", "4000") == "open"  # the probe works
+    assert not connects(listener, 4000)
+
+
+# --- rights
+
+
+def may(verb: str, resource: str, namespace: str, account: str) -> bool:
+    """Ask the API server what a service account may do."""
+    try:
+        kubectl("auth", "can-i", verb, resource, "-n", namespace, f"--as=system:serviceaccount:{account}")
+    except CommandFailedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("account", ["weather:code-server", "weather:run", "weather:default"])
+@pytest.mark.parametrize("namespace", ["weather", "operations", CONTROL_PLANE])
+def test_a_teams_accounts_have_no_rights(release: Release, account: str, namespace: str) -> None:
+    for verb, resource in (("get", "secrets"), ("list", "pods"), ("create", "jobs"), ("create", "pods/exec")):
+        assert not may(verb, resource, namespace, account), f"{account} may {verb} {resource} in {namespace}"
+
+
+def test_the_control_plane_launches_runs_and_reads_no_secret(release: Release) -> None:
+    account = f"{CONTROL_PLANE}:platform-control-plane"
+    assert may("create", "jobs", "operations", account)
+    for verb, resource in (("get", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("update", "deployments")):
+        assert not may(verb, resource, "operations", account)
+    for namespace in ("kube-system", "object-store", CONTROL_PLANE):
+        assert not may("create", "jobs", namespace, account)
+
+
+def test_no_pod_of_a_team_has_a_token(release: Release) -> None:
+    code = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))"
+    assert python(*ATTACKER, code) == "False"
+
+
+@pytest.mark.parametrize(
+    ("database", "statement"),
+    [
+        ("ledger", "select count(*) from operations.item"),
+        ("ledger", "create table operations.mine (i int)"),
+        ("dagster", "drop table runs"),
+        ("dagster", "alter table runs add column mine int"),
+        ("dagster", "create table mine (i int)"),
+        ("dagster", "create role mine"),
+        ("dagster", "select rolpassword from pg_authid"),
+    ],
+)
+def test_a_teams_login_is_refused(release: Release, database: str, statement: str) -> None:
+    code = """
+        import os, sys, psycopg
+        url = os.environ["LEDGER_URL"].replace("/ledger?", f"/{sys.argv[1]}?")
+        try:
+            psycopg.connect(url, autocommit=True, connect_timeout=5).execute(sys.argv[2])
+            print("done")
+        except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError) as error:
+            print(type(error).__name__, error)
+        """
+    answer = python(*ATTACKER, code, database, statement)
+    assert "permission denied" in answer or "must be owner" in answer, answer
+
+
+def test_a_teams_login_reads_its_own_ledger(release: Release) -> None:
+    code = "import os, psycopg; print(psycopg.connect(os.environ['LEDGER_URL']).execute('select 1 from item limit 0'))"
+    assert "psycopg" in python(*ATTACKER, code)
+
+
+# --- bounds
+
+
+def test_a_team_cannot_exceed_its_quota(release: Release) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "greedy", "namespace": "fleet"},
+        "spec": {
+            "containers": [
+                {
+                    "name": "greedy",
+                    "image": "greedy:1",
+                    "resources": {"requests": {"cpu": "3", "memory": "64Mi"}, "limits": {"cpu": "3", "memory": "64Mi"}},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                        "runAsNonRoot": True,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                }
+            ]
+        },
+    }
+    with pytest.raises(CommandFailedError, match="exceeded quota: team"):
+        apply(pod)
+
+
+def test_a_team_cannot_run_as_root_or_reach_the_nodes_files(release: Release) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "rooted", "namespace": "fleet"},
+        "spec": {
+            "containers": [{"name": "rooted", "image": "rooted:1"}],
+            "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
+        },
+    }
+    with pytest.raises(CommandFailedError, match="violates PodSecurity"):
+        apply(pod)
+
+
+# --- the confused deputy
+
+
+HOSTILE = json.dumps({"k8s": {"namespace": "operations", "service_account_name": "run"}})
+
+
+@pytest.fixture
+def hostile(release: Release) -> Iterator[None]:
+    """Let a code server of weather say that its runs belong into operations' namespace."""
+    (deployment,) = [
+        found for found in objects("deployments", "weather") if found["metadata"]["name"] == "weather-alerts"
+    ]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    context = [variable["name"] for variable in container["env"]].index("DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT")
+    identity = next(i for i, argument in enumerate(container["args"]) if argument.startswith("--fixed-server-id"))
+    path = "/spec/template/spec/containers/0"
+    patch = [
+        {"op": "replace", "path": f"{path}/env/{context}/value", "value": HOSTILE},
+        {"op": "replace", "path": f"{path}/args/{identity}", "value": "--fixed-server-id=hostile"},
+    ]
+    kubectl("patch", "deployment/weather-alerts", "-n", "weather", "--type=json", "-p", json.dumps(patch))
+    kubectl("rollout", "status", "deployment/weather-alerts", "-n", "weather", "--timeout=120s")
+    yield
+    kubectl("rollout", "undo", "deployment/weather-alerts", "-n", "weather")
+    kubectl("rollout", "status", "deployment/weather-alerts", "-n", "weather", "--timeout=120s")
+
+
+ASSETS = "{ assetNodes { id assetKey { path } repository { name location { name } } } }"
+
+
+def test_a_code_server_that_asks_for_another_teams_namespace_is_refused(hostile: None) -> None:
+    before = {job["metadata"]["name"] for job in objects("jobs", "operations")}
+    (key, *_) = [
+        node["assetKey"]["path"]
+        for node in graphql(ASSETS)["assetNodes"]
+        if node["repository"]["location"]["name"] == "weather-alerts" and node["assetKey"]["path"][0] == "weather"
+    ]
+
+    def refused() -> bool:
+        run = launch("weather-alerts", assets=[key])
+        wait_for("the run to end", lambda: run_status(run) in {"FAILURE", "SUCCESS"}, seconds=120)
+        return any("'operations'" in message and "weather-alerts" in message for message in run_messages(run))
+
+    # The control plane may not have seen the new code server yet when the first is launched.
+    wait_for("a run to be refused with a message that names the namespace", refused, seconds=180)
+    assert {job["metadata"]["name"] for job in objects("jobs", "operations")} <= before
