@@ -86,7 +86,7 @@ def test_another_run_coordinator_takes_the_place_of_the_platform_s(tmp_path: Pat
     assert type(found.run_coordinator).__name__ == "OtherRunCoordinator"
 
 
-@few(15)
+@few(12)
 @given(strategies.values())
 def test_dagster_takes_whatever_the_models_take(values: dict[str, Any]) -> None:
     with TemporaryDirectory() as home:
@@ -142,7 +142,7 @@ def test_a_run_is_a_job_that_its_team_s_namespace_admits(name: str) -> None:
         assert pod["containers"][0]["image"] == values["images"]["locations"][location.dagster_name]
 
 
-@few(15)
+@few(12)
 @given(strategies.values())
 def test_a_run_of_whatever_the_models_take_is_a_job_that_its_team_s_namespace_admits(values: dict[str, Any]) -> None:
     objects, jobs = runs.of_everything(values)
