@@ -11,7 +11,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.workspace.load import location_origins_from_config
-from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
+from dagster_obstore.s3.compute_log_manager import S3ComputeLogManager
 from hypothesis import given
 from lean_postgres import LeanPostgresStorage
 from tenancy import register
@@ -86,7 +86,7 @@ def test_another_run_coordinator_takes_the_place_of_the_platform_s(tmp_path: Pat
     assert type(found.run_coordinator).__name__ == "OtherRunCoordinator"
 
 
-@few(15)
+@few(12)
 @given(strategies.values())
 def test_dagster_takes_whatever_the_models_take(values: dict[str, Any]) -> None:
     with TemporaryDirectory() as home:
@@ -142,7 +142,7 @@ def test_a_run_is_a_job_that_its_team_s_namespace_admits(name: str) -> None:
         assert pod["containers"][0]["image"] == values["images"]["locations"][location.dagster_name]
 
 
-@few(15)
+@few(12)
 @given(strategies.values())
 def test_a_run_of_whatever_the_models_take_is_a_job_that_its_team_s_namespace_admits(values: dict[str, Any]) -> None:
     objects, jobs = runs.of_everything(values)

@@ -28,7 +28,7 @@ def test_the_oldest_kubernetes_that_the_charts_admit_takes_every_object(environm
     assert [problem for thing in objects for problem in schemas.invalid(thing, version)] == []
 
 
-@few(40)
+@few(30)
 @given(strategies.values())
 def test_whatever_the_models_take_renders_and_is_as_it_should_be(values: dict[str, Any]) -> None:
     assert checks.problems(list(releases.everything(values))) == []

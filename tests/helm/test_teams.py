@@ -33,7 +33,7 @@ def of_teams(objects: Mapping[str, Object], values: Values) -> Iterator[tuple[st
             yield namespace, thing
 
 
-@few(15)
+@few(12)
 @given(strategies.values(st.permutations(ANIMALS).map(lambda names: names[:3]), PLACES))
 def test_no_object_of_a_team_names_another_team(values: dict[str, Any]) -> None:
     seen = list(of_teams(rendered(values), values))
@@ -44,7 +44,7 @@ def test_no_object_of_a_team_names_another_team(values: dict[str, Any]) -> None:
             assert not [name for name in others if name in text.lower()], f"{label(thing)} of {team}: {text}"
 
 
-@few(15)
+@few(12)
 @given(strategies.values(st.permutations(ANIMALS).map(lambda names: names[:3]), PLACES))
 def test_no_pod_of_the_control_plane_knows_the_teams(values: dict[str, Any]) -> None:
     plane = values["control_plane"].get("namespace", "dagster")
@@ -75,7 +75,7 @@ def _in_control_plane(thing: Object) -> bool:
     return jobs or any(thing["kind"] == kind and name.endswith(f"-{suffix}") for kind, suffix in IN_CONTROL_PLANE)
 
 
-@few(15)
+@few(12)
 @given(strategies.values(), st.data())
 def test_a_team_that_leaves_changes_nothing_of_the_others(values: dict[str, Any], data: st.DataObject) -> None:
     if len(values["teams"]) > 1:

@@ -88,7 +88,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("launcher")
 
 
-@few(40)
+@few(30)
 @given(every=strategies.variables, own=strategies.variables)
 def test_every_value_arrives_as_it_was_written(directory: Path, every: dict[str, Any], own: dict[str, Any]) -> None:
     location = LOCATIONS[0]

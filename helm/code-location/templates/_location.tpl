@@ -64,8 +64,7 @@ are not here: the launcher takes them from the platform. $
 {{- define "location.container-context" -}}
 {{- $variables := list -}}
 {{- range include "location.variables" . | fromYamlArray -}}
-{{- if eq .name "DAGSTER_HOME" -}}{{- /* dagster-k8s sets it itself. */ -}}
-{{- else if .valueFrom -}}
+{{- if .valueFrom -}}
 {{- $variables = append $variables (dict "name" .name "value_from" (dict "secret_key_ref" .valueFrom.secretKeyRef)) -}}
 {{- else -}}
 {{- $variables = append $variables . -}}

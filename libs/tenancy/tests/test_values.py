@@ -146,6 +146,13 @@ SCALAR = "must be text, a number, true, false, or {secret: {name: ..., key: ...}
          ["dev:5: variables.INTERVAL_SECONDS: 2013-01-01 is not text for every reader of YAML; put it in quotes"]),
         ("dev", "s3://acme-lake", '"a\\0b"',
          ["dev:4: variables.LAKE_URL: holds a zero byte, which no environment variable can"]),
+        ("dev", "INTERVAL_SECONDS: 0.5", "INTERVAL_SECONDS: 9007199254740993",
+         ["dev:5: variables.INTERVAL_SECONDS: is a number that not every reader keeps exactly; put it in quotes"]),
+        ("dev", "storage:", "scheduling: {tolerations: [{keyy: a}]}\nstorage:",
+         ['dev:12: scheduling.tolerations.0.keyy: unknown key; did you mean "key"?']),
+        ("dev", "storage:", "network: {egress: {x: {cidrs: [10.0.0.256/8], ports: []}}}\nstorage:",
+         ["dev:12: network.egress.x.cidrs.0: must be as in 10.0.0.0/8",
+          "dev:12: network.egress.x.ports: needs at least 1"]),
     ],
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
@@ -153,7 +160,7 @@ def test_a_fault_is_one_line_that_names_the_place(root: Path, name: str, old: st
     assert change(root, name, old, new) == lines
 
 
-@pytest.mark.parametrize("variable", ["LEDGER_URL", "TEAM", "ENVIRONMENT", "DAGSTER_HOME", "PYTHONPATH"])
+@pytest.mark.parametrize("variable", ["LEDGER_URL", "TEAM", "HOME", "DATABASE_HOST", "DAGSTER_HOME", "PYTHONPATH"])
 def test_what_the_platform_sets_cannot_be_set_here(root: Path, variable: str) -> None:
     line = change(root, "dev", "VERBOSE:", f"{variable}:")[0]
     assert line == f"dev:6: variables.{variable}: is set by the platform; take it out"

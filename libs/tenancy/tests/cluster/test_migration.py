@@ -212,12 +212,12 @@ def test_a_team_may_wait_for_its_own_ledger(database: Database) -> None:
 
 def test_wait_as_a_program(database: Database, passwords: Path) -> None:
     of_wait = programs.environment(database)
-    arguments = ("wait", "--seconds", "0.5", "--passwords", passwords, "--migration", "platform-migrate-1")
+    arguments = ("wait", "--seconds", "0.5", "--passwords", passwords, "--migration", "component=migration")
     message = programs.refused(*arguments, environment=of_wait)
     assert message.startswith(
         "the database is not ready after 0.5 s: cannot connect to database 'dagster' on 127.0.0.1"
     )
-    assert message.endswith("Look at the migration: kubectl logs job/platform-migrate-1")
+    assert message.endswith("Look at the migration: kubectl logs -l component=migration")
     result = programs.run("migrate", "--passwords", passwords, environment=programs.environment(database, MASTER))
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
     assert result.stdout.endswith("the database is as this image wants it\n")

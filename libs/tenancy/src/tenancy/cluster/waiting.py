@@ -66,7 +66,7 @@ def wait(server: Server, login: Login, schemas: Sequence[str], *, seconds: float
     told = 0.0
     while missing := look(server, login, schemas):
         if time.monotonic() >= deadline:
-            job = f": kubectl logs job/{migration}" if migration else ""
+            job = f": kubectl logs -l {migration}" if migration else ""
             raise ControlPlaneError(
                 f"the database is not ready after {seconds:g} s: {'; '.join(missing)}. Look at the migration{job}"
             )
