@@ -31,7 +31,8 @@ def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None
     """Yield the release with one team more; nothing is installed."""
     content = yaml.safe_load((ROOT / "tenants.yaml").read_text())
     content["teams"][team] = body or BODY
-    images = {**release.images["locations"], NAME: release.images["probe"]}
+    name = Location(team, "runs").dagster_name
+    images = {**release.images["locations"], name: release.images["probe"]}
     with TemporaryDirectory() as directory:
         tenants = Path(directory) / "tenants.yaml"
         tenants.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -39,7 +40,7 @@ def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None
             release,
             tenants=tenants,
             images={**release.images, "locations": images},
-            extra={"locations": {NAME: {"variables": {}}}},
+            extra={"locations": {name: {"variables": {}}}},
         )
 
 

@@ -78,14 +78,22 @@ def test_a_run_that_eats_too_much_memory_says_so_and_is_retried_as_configured(ne
 
 def test_a_malformed_workspace_is_refused_and_the_last_good_one_kept(newcomer: Newcomer) -> None:
     known = locations()
-    name = ("configmap/platform-workspace", "-n", CONTROL_PLANE)
-    good = kubectl("get", *name, "-o", "jsonpath={.data.workspace\\.yaml}")
-    kubectl("patch", *name, "--type=merge", "-p", json.dumps({"data": {"workspace.yaml": "load_from: ["}}))
+    good = json.loads(kubectl("get", "configmap/platform-workspace", "-n", CONTROL_PLANE, "-o", "json"))
+    write(good, good["data"] | {"workspace.yaml": "load_from: ["})
     try:
         wait_for("the webserver to say that it keeps the last good workspace", refused, seconds=180)
         assert locations() == known
     finally:
-        kubectl("patch", *name, "--type=merge", "-p", json.dumps({"data": {"workspace.yaml": good}}))
+        write(good, good["data"])
+
+
+def write(configmap: dict[str, Any], data: dict[str, str]) -> None:
+    """Write a ConfigMap's data in Helm's name, or the next upgrade would see it as somebody else's."""
+    kept = ("name", "namespace", "labels", "annotations")
+    metadata = {key: value for key, value in configmap["metadata"].items() if key in kept}
+    new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    in_helms_name = ("--server-side", "--field-manager=helm", "--force-conflicts")
+    kubectl("apply", *in_helms_name, "-f", "-", stdin=json.dumps(new))
 
 
 def refused() -> bool:

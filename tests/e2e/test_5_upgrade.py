@@ -114,7 +114,7 @@ def test_nobody_notices(grown: Release, newer: Release, change: Any) -> None:
     assert counted["failed"] == 0, counted
     assert counted["requests"] > 500
     assert run_status(run) == "SUCCESS"
-    assert run_tags(run)["docker/image"] == grown.images["probe"]
+    assert run_tags(run)["dagster/image"] == grown.images["probe"]
     failed = [tick for tick in sensor_ticks(LOCATION) if since < tick["timestamp"] and tick["status"] == "FAILURE"]
     assert failed == []
     print(f"{change.__name__}: requests={counted['requests']} failed={counted['failed']}")
