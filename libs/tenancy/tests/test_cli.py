@@ -14,7 +14,7 @@ teams:
   fleet:
     description: Aircraft
     groups: {everyone: viewer}
-    quota: {cpu: "1", memory: 1Gi, concurrent_runs: 1}
+    quota: {cpu: "2", memory: 4Gi, concurrent_runs: 1}
     contact: {alerts: "#x", email: x@acme.example}
     locations: {aircraft: {}}
 """

@@ -38,7 +38,7 @@ storage: {lean: true}
 TEAM = """\
     description: x
     groups: {everyone: viewer}
-    quota: {cpu: "1", memory: 1Gi, concurrent_runs: 1}
+    quota: {cpu: "2", memory: 4Gi, concurrent_runs: 1}
     contact: {alerts: "#x", email: x@acme.example}
 """
 REGISTER = register.loads(
@@ -186,3 +186,14 @@ def test_loading_one_environment_raises_all_of_its_problems(root: Path) -> None:
     with pytest.raises(InvalidFileError) as caught:
         environments.load(environments.values_path(root, "dev"))
     assert len(caught.value.problems) == 2
+
+
+def test_a_quota_has_room_for_the_code_servers_and_a_run(root: Path) -> None:
+    large = "code_servers: {replicas: 7}\nstorage: {lean: true}"
+    lack = "too little for 8 code servers of 512Mi (one of them during an upgrade) and a run of 1Gi"
+    remedy = "raise it, or lower code_servers.resources or run_pods.resources"
+    assert change(root, "dev", "storage: {lean: true}", large) == [
+        f"dev: team weather has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",
+        f"dev: team fleet has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",
+    ]
+    assert change(root, "dev", "replicas: 7", "replicas: 5") == []  # 6 x 512Mi and 1Gi: all of it

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tenancy.capacity import shortages
 from tenancy.closed import Closed, near, nearest, validate
 from tenancy.cluster_values import ClusterValues
 from tenancy.document import Document, InvalidFileError, Key, Problem, mapping
@@ -119,7 +120,10 @@ def check(root: Path, register: Register | None) -> list[Problem]:
         except InvalidFileError as error:
             problems += error.problems
         else:
-            problems += _environment(documents[name], name)[1]
+            environment, own = _environment(documents[name], name)
+            problems += own
+            if register and isinstance(environment, EnvironmentOnCluster):
+                problems += [documents[name].problem((), text) for text in shortages(register, environment)]
     for path in sorted((root / "environments").glob("*/values.yaml")):
         if path.parent.name not in ENVIRONMENTS:
             problems.append(Problem(str(path), 0, (), f"is no environment; known: {', '.join(ENVIRONMENTS)}"))

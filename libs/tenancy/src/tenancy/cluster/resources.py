@@ -6,33 +6,14 @@ The amounts become both request and limit of the run's container.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from tenancy.cluster.places import Place
+from tenancy.quantities import quantity
 
 RESOURCES_TAG = "tenancy/resources"
 AMOUNTS = ("cpu", "memory")
-
-QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,2}))?")
-UNITS: Mapping[str, Decimal] = {
-    **{
-        unit: Decimal(10) ** (3 * power)
-        for power, unit in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
-    },
-    **{f"{unit}i": Decimal(2) ** (10 * power) for power, unit in enumerate("KMGTPE", 1)},
-}
-
-
-def quantity(text: str) -> Decimal:
-    """Return the number behind a Kubernetes quantity: cores, bytes or a count; raises ValueError."""
-    match = QUANTITY.fullmatch(text)
-    if match is None:
-        raise ValueError(f'{text!r} is no quantity such as "500m", "2" or "4Gi"')
-    number, unit, exponent = match.groups()
-    return Decimal(number) * (Decimal(10) ** int(exponent) if exponent else UNITS[unit or ""])
 
 
 def requested(tag: str | None) -> Mapping[str, str]:
