@@ -193,7 +193,7 @@ def test_a_quota_has_room_for_the_code_servers_and_a_run(root: Path) -> None:
     lack = "too little for 8 code servers of 512Mi (one of them during an upgrade) and a run of 1Gi"
     remedy = "raise it, or lower code_servers.resources or run_pods.resources"
     assert change(root, "dev", "storage: {lean: true}", large) == [
-        f"dev: team weather has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",
-        f"dev: team fleet has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",
+        f"dev:1: team weather has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",
+        f"dev:1: team fleet has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",
     ]
     assert change(root, "dev", "replicas: 7", "replicas: 5") == []  # 6 x 512Mi and 1Gi: all of it
