@@ -153,3 +153,14 @@ def test_what_the_migration_page_offers_instead_works_on_files_rows_and_pages(
         "tickets": 2,
         "partner": 1,
     }
+
+
+def test_every_test_that_the_documentation_names_exists() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
+    defined = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    assert "test_a_team_does_not_reach" in named
+    assert named <= defined
