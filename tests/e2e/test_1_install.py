@@ -1,10 +1,15 @@
 """From an empty cluster to all locations loaded, by the sequence that the documentation gives."""
 
 import json
+import re
 
 from .cluster import CONTROL_PLANE, graphql, helm, kubectl, objects, wait_for
 from .platform import Release, locations
 
+MEMORY = re.compile(
+    r'container_memory_working_set_bytes\{container="(?P<container>[^"]+)",namespace="(?P<namespace>[^"]+)",'
+    r'pod="(?P<pod>[^"]+)"\} (?P<bytes>\S+)'
+)
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
 
 
@@ -50,3 +55,17 @@ def test_an_upgrade_that_changes_nothing_restarts_nothing(release: Release) -> N
     before = uids()
     release.upgrade()
     assert uids() == before
+
+
+def test_all_of_it_fits_on_a_laptop(release: Release) -> None:
+    """docs/how-to/install-on-a-laptop.md asks for 6 GiB, of which the cluster itself takes about one."""
+    (node,) = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
+    metrics = kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource")
+    used = {
+        f"{found['namespace']}/{found['pod']}": float(found["bytes"])
+        for found in MEMORY.finditer(metrics)
+        if found["namespace"] in {CONTROL_PLANE, *release.register.teams}
+    }
+    print(f"memory of {len(used)} containers: {sum(used.values()) / 2**20:.0f} MiB {used}")
+    assert len(used) >= 3 + len(release.register.locations)
+    assert sum(used.values()) < 4 * 2**30
