@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from .cluster import CONTROL_PLANE, CommandFailedError, helm, kubectl, objects
-from .platform import Release, create_namespace, locations, pods
+from .cluster import CONTROL_PLANE, CommandFailedError, apply, helm, kubectl, objects
+from .platform import Release, create_namespace, locations, pods, secret
 from .team import with_team
 
 LOCATION = "operations-departures"
@@ -40,22 +40,27 @@ def test_a_namespace_that_is_somebody_elses_is_not_taken(release: Release) -> No
     kubectl("delete", "namespace", "taken", "--wait=false")
 
 
-@pytest.mark.parametrize(
-    ("database", "message"),
-    [
-        ({"host": "nowhere.invalid"}, "database.host"),
-        ({"host": "platform-database.dagster.svc", "sslmode": "disable"}, "DATABASE_ADMIN"),
-    ],
-)
-def test_a_database_that_cannot_be_used_stops_the_upgrade(
-    release: Release, database: dict[str, str], message: str
-) -> None:
+def refused_by_the_migration(release: Release, **database: str) -> str:
+    """Upgrade to another database, and return what the hook's log says of it."""
     wrong = {"embedded": {"enabled": False}, "migration_seconds": 60, **database}
     with unchanged(release), pytest.raises(CommandFailedError, match="pre-upgrade hooks failed"):
         replace(release, extra={"database": wrong}).upgrade()
     log = kubectl("logs", "-n", CONTROL_PLANE, "job/platform-migrate")
-    assert message in log, log
     assert "Traceback" not in log
+    return log
+
+
+def test_a_secret_that_is_missing_stops_the_upgrade(release: Release) -> None:
+    log = refused_by_the_migration(release, host="platform-database.dagster.svc", sslmode="disable")
+    assert "DATABASE_ADMIN_USERNAME (the Secret of values key database.admin_secret)" in log
+
+
+def test_a_database_that_cannot_be_reached_stops_the_upgrade(release: Release) -> None:
+    apply(secret("database-admin", CONTROL_PLANE, username="postgres", password="none"))
+    log = refused_by_the_migration(release, host="nowhere.invalid")
+    kubectl("delete", "secret", "database-admin", "-n", CONTROL_PLANE)
+    assert "nowhere.invalid" in log
+    assert "database.host" in log
 
 
 def test_a_digest_that_does_not_exist_is_undone(release: Release) -> None:
