@@ -1,4 +1,4 @@
-"""What is left when all of it is removed: what docs/how-to/install-on-a-laptop.md says, and nothing else."""
+"""What is left when all of it is removed: the embedded database's volume with its password, and nothing else."""
 
 from .cluster import CONTROL_PLANE, helm, kubectl, objects, wait_for
 from .platform import Release, locations, psql
@@ -23,7 +23,7 @@ def test_a_team_that_goes_leaves_nothing_but_its_data(release: Release, newcomer
     assert psql("ledger", f"select count(*) as tables from pg_tables where schemaname = '{TEAM}'")[0]["tables"] > 0
 
 
-def test_nothing_is_left_but_the_volume(release: Release) -> None:
+def test_nothing_is_left_but_the_volume_and_its_password(release: Release) -> None:
     for location in release.register.locations:
         helm("uninstall", location.dagster_name, "-n", location.team, "--wait")
     helm("uninstall", "platform", "-n", CONTROL_PLANE, "--wait")
@@ -31,8 +31,15 @@ def test_nothing_is_left_but_the_volume(release: Release) -> None:
     wait_for("the teams' namespaces to go", lambda: not namespaces() & set(release.register.teams), seconds=180)
     kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets"
     left = {f"{found['kind']}/{found['metadata']['name']}" for found in objects(kinds, CONTROL_PLANE, OURS)}
-    assert left == {"Pod/platform-test"} & left
+    assert left - {"Pod/platform-test"} == {"Secret/platform-database-admin"}
     assert [claim["metadata"]["name"] for claim in objects("persistentvolumeclaims", CONTROL_PLANE)] == [
         "data-platform-database-0"
     ]
     assert kubectl("get", "clusterroles,clusterrolebindings,crds", "-o", "name", "-l", OURS) == ""
+
+
+def test_what_is_installed_again_goes_on_with_its_data(release: Release) -> None:
+    statement = "select count(*) as tables from pg_tables where schemaname = 'operations'"
+    release.upgrade()
+    assert psql("ledger", statement)[0]["tables"] > 0
+    assert psql("dagster", "select count(*) as runs from runs")[0]["runs"] > 0
