@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -53,22 +53,15 @@ class Release:
         return self._helm(name, "helm/code-location", *options, "--timeout", timeout)
 
     def _helm(self, name: str, chart: str, *options: str) -> str:
-        database = {"database": {"embedded": {"image": self.images["postgres"]}}}
-        over = {"images": {"platform": self.images["platform"], "locations": self.images["locations"]}, **database}
-        with NamedTemporaryFile("w", suffix=".yaml") as file:
-            yaml.safe_dump(_merged(over, self.extra or {}), file)
-            file.flush()
-            values = [part for path in [*self.files(), file.name] for part in ("-f", str(path))]
+        images = {"platform": self.images["platform"], "locations": self.images["locations"]}
+        over = {"images": images, "database": {"embedded": {"image": self.images["postgres"]}}}
+        with TemporaryDirectory() as directory:
+            files = [*self.files(), Path(directory, "images.yaml"), Path(directory, "extra.yaml")]
+            files[-2].write_text(yaml.safe_dump(over))
+            files[-1].write_text(yaml.safe_dump(dict(self.extra or {})))
+            values = [part for path in files for part in ("-f", str(path))]
             waiting = ("--rollback-on-failure", "--wait", "--wait-for-jobs")
             return helm("upgrade", "--install", name, chart, *values, *waiting, *options)
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        known = merged.get(key)
-        merged[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def start_object_store(image: str) -> None:

@@ -3,7 +3,7 @@
 {{- define "platform.control-plane-variables" -}}
 - {name: DAGSTER_HOME, value: /opt/dagster/home}
 - {name: HOME, value: /tmp}
-{{ include "platform.database-variables" . }}
+{{ include "platform.database-variables" (list . false) }}
 {{- with include "common.variables" .Values.control_plane.variables }}
 {{- . }}
 {{- end }}
@@ -30,7 +30,7 @@
   image: {{ .Values.images.platform | quote }}
   command: [python, -m, tenancy.cluster, wait]
   # The Job by its label: its name says which teams there are, and a team added or removed must restart nothing.
-  args: [--seconds, {{ int64 .Values.database.migration_seconds | quote }}, --migration, app.kubernetes.io/component=migration]
+  args: [--seconds, {{ int64 .Values.database.migration_seconds | quote }}, --migration, {{ printf "-n %s -l app.kubernetes.io/component=migration" .Release.Namespace | quote }}]
   env: {{- include "platform.control-plane-variables" . | nindent 4 }}
   volumeMounts: {{- include "platform.control-plane-mounts" . | nindent 4 }}
   securityContext: {{- include "common.container-security" . | nindent 4 }}

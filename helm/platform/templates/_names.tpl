@@ -51,12 +51,15 @@ tenancy/team: {{ . | quote }}
 {{- replace "-" "_" . -}}
 {{- end -}}
 
-{{/* Variables that say where the database is and who logs in. $ */}}
+{{/* Variables that say where the database is and who logs in. (list $ may-the-password-be-missing) */}}
 {{- define "platform.database-variables" -}}
+{{- $missing := index . 1 -}}
+{{- with index . 0 -}}
 - {name: DATABASE_HOST, value: {{ include "common.database-host" . | quote }}}
 - {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
 - {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . | quote }}}
 - {name: DATABASE_USERNAME, value: dagster}
 - name: DATABASE_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "platform.name" (list . "database") }}, key: password, optional: true}}
+  valueFrom: {secretKeyRef: {name: {{ include "platform.name" (list . "database") }}, key: password, optional: {{ $missing }}}}
+{{- end -}}
 {{- end -}}

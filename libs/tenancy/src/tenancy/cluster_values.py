@@ -89,6 +89,8 @@ class Webserver(Closed):
 
     replicas: Annotated[int, Field(ge=1, le=20)] = 2
     """Pods. With two or more, a lost node is not seen from outside."""
+    module: Module = "tenancy.cluster.webserver"
+    """Module of the platform's image whose `run` serves."""
     path_prefix: Path = ""
     """Path under which the UI is reached, as in /dagster."""
     resources: Resources = resources("100m", "384Mi", "2", "1Gi")

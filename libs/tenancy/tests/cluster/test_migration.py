@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,17 @@ ORDER BY 1
 """
 
 
-def migrate(database: Database, admin: Login = MASTER, passwords: dict[str, str] = PASSWORDS) -> None:
-    migration.migrate(database.server, admin, passwords, DAGSTER_PASSWORD, seconds=0)
+def migrate(
+    database: Database,
+    admin: Login = MASTER,
+    passwords: dict[str, str] = PASSWORDS,
+    teams: Sequence[str] | None = None,
+    *,
+    keep_newer: bool = False,
+) -> None:
+    migration.migrate(
+        database.server, admin, passwords, DAGSTER_PASSWORD, teams=teams, keep_newer=keep_newer, seconds=0
+    )
 
 
 def missing(database: Database, login: Login = CONTROL_PLANE, schemas: tuple[str, ...] = tuple(PASSWORDS)) -> list[str]:
@@ -168,6 +178,8 @@ def test_a_team_that_is_removed_keeps_its_data_and_cannot_log_in_until_it_is_bac
     migrate(database)
     database.execute("INSERT INTO source (name) VALUES ('flights')", "ledger", NIGHT_SHIFT)
     migrate(database, passwords={"weather": WEATHER.password})
+    assert database.execute("SELECT 1", "ledger", NIGHT_SHIFT) == [(1,)], "a password that is not there is no removal"
+    migrate(database, teams=["weather"])
     with pytest.raises(psycopg.OperationalError, match=r"not permitted to log in"):
         database.execute("SELECT 1", "ledger", NIGHT_SHIFT)
     assert database.execute("SELECT 1", "ledger", WEATHER) == [(1,)]
@@ -212,7 +224,7 @@ def test_a_team_may_wait_for_its_own_ledger(database: Database) -> None:
 
 def test_wait_as_a_program(database: Database, passwords: Path) -> None:
     of_wait = programs.environment(database)
-    arguments = ("wait", "--seconds", "0.5", "--passwords", passwords, "--migration", "component=migration")
+    arguments = ("wait", "--seconds", "0.5", "--passwords", passwords, "--migration", "-l component=migration")
     message = programs.refused(*arguments, environment=of_wait)
     assert message.startswith(
         "the database is not ready after 0.5 s: cannot connect to database 'dagster' on 127.0.0.1"
@@ -336,6 +348,25 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database, passwor
     assert "revision of_tomorrow, made by a newer version of Dagster" in message
     assert "images.platform" in message
     assert everything(database) == before
+
+
+def test_a_team_whose_password_is_not_there_yet_is_named_and_nothing_is_done(database: Database) -> None:
+    migrate(database)
+    before = everything(database)
+    with pytest.raises(ControlPlaneError, match=r"no password for night_shift"):
+        migrate(database, passwords={"weather": WEATHER.password}, teams=["night_shift", "weather"])
+    assert everything(database) == before
+
+
+def test_after_a_rollback_newer_schemas_stay_and_logins_are_set(database: Database) -> None:
+    migrate(database)
+    database.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'", "dagster")
+    database.execute("UPDATE night_shift.alembic_version SET version_num = 'of_tomorrow'", "ledger")
+    changed = {"night_shift": "another", "weather": WEATHER.password}
+    migrate(database, passwords=changed, teams=list(changed), keep_newer=True)
+    assert database.execute("SELECT 1", "ledger", Login("night_shift", "another")) == [(1,)]
+    assert database.execute("SELECT version_num FROM alembic_version", "dagster") == [("of_tomorrow",)]
+    assert database.execute("SELECT version_num FROM night_shift.alembic_version", "ledger") == [("of_tomorrow",)]
 
 
 def test_a_ledger_that_cannot_be_migrated_holds_up_no_other(database: Database) -> None:

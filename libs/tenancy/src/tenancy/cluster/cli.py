@@ -99,8 +99,17 @@ def daemon(workspace: Path, health_port: int, stale_seconds: float, grace_second
     help="Directory with a file for each team's role, named as the role, that holds its password. "
     "With no file in it, the teams are left as they are.",
 )
+@click.option(
+    "--teams",
+    metavar="ROLES",
+    help="Roles of all teams that there are, as in weather,night_shift: each must have a password, and no other "
+    "team may log in any more. Without it, nobody is missing and nobody is locked out.",
+)
+@click.option(
+    "--keep-newer", is_flag=True, help="Leave a schema alone that is newer than this image, as after a rollback."
+)
 @click.option("--seconds", type=SECONDS, default=60, help="How long to try while the database does not answer.")
-def migrate(passwords: Path, seconds: float) -> None:
+def migrate(passwords: Path, teams: str | None, *, keep_newer: bool, seconds: float) -> None:
     """Make or upgrade databases, roles, schemas and rights, Dagster's tables and every team's ledger.
 
     Needs DATABASE_ADMIN_USERNAME and DATABASE_ADMIN_PASSWORD: a superuser, or a login with CREATEROLE and CREATEDB.
@@ -113,7 +122,9 @@ def migrate(passwords: Path, seconds: float) -> None:
         os.environ["TQDM_DISABLE"] = "1"  # Dagster draws bars of progress
         from tenancy.cluster.migration import migrate as run  # noqa: PLC0415
 
-        run(server, admin, of_teams, os.environ.get("DATABASE_PASSWORD") or None, seconds=seconds)
+        password = os.environ.get("DATABASE_PASSWORD") or None
+        expected = None if teams is None else [team for team in teams.split(",") if team]
+        run(server, admin, of_teams, password, teams=expected, keep_newer=keep_newer, seconds=seconds)
         click.echo("the database is as this image wants it")
 
 
@@ -123,7 +134,7 @@ def migrate(passwords: Path, seconds: float) -> None:
 @click.option(
     "--passwords", type=click.Path(path_type=Path), help="The same by the names of the files in this directory."
 )
-@click.option("--migration", default="", help="Name of the migration's Job, for the message.")
+@click.option("--migration", default="", help="What `kubectl logs` finds the migration by.")
 def wait(seconds: float, schemas: str, passwords: Path | None, migration: str) -> None:
     """Wait until the database is as this image wants it, or newer."""
     with _messages_not_tracebacks():

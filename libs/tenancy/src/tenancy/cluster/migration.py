@@ -5,7 +5,7 @@ of the first holds a lock, others wait for it.
 """
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -38,6 +38,8 @@ def migrate(
     passwords: Mapping[str, str],
     password: str | None,
     *,
+    teams: Sequence[str] | None = None,
+    keep_newer: bool = False,
     seconds: float = CONNECT_SECONDS,
 ) -> None:
     """Do all that is to be done.
@@ -45,8 +47,11 @@ def migrate(
     Args:
         server: the Postgres server.
         admin: a login that may make roles and databases.
-        passwords: of the teams' roles. None at all means that they are not known yet, not that there is no team.
+        passwords: of the teams' roles, as far as they are known.
         password: of role dagster, or None when it is not known yet: the role cannot log in then.
+        teams: roles of all teams that there are: each must have a password, and no other team may log in any more. None
+            when that is not known yet: then nobody is missing, and nobody is locked out.
+        keep_newer: leave a schema alone that is newer than this image, as after a rollback, instead of refusing it.
         seconds: how long to try again while the server does not accept connections.
 
     Raises:
@@ -54,15 +59,27 @@ def migrate(
     """
     if password is not None:
         check_password("DATABASE_PASSWORD", password)
+    if lacking := sorted(set(teams or ()) - set(passwords)):
+        raise ControlPlaneError(
+            f"no password for {', '.join(lacking)}: the Secret of all teams' passwords has no such key yet"
+        )
     wanted = revisions.of_dagster()
     with _explained(server, admin), _lock(server, admin, seconds) as session:
         roles.check_admin(session)
         revision = _found(server, admin, session)
-        instance_schema.refuse_newer(revision, wanted)
+        newer = keep_newer and wanted.is_newer(revision)
+        if not newer:
+            instance_schema.refuse_newer(revision, wanted)
         roles.make_roles(session, passwords, password)
         roles.make_databases(session, passwords)
-        _migrate_instance(server, admin, revision, wanted)
-        _migrate_ledgers(server, admin, passwords)
+        if newer:
+            logger.info("database %s has the newer revision %s, and keeps it", DAGSTER, revision)
+        else:
+            _migrate_instance(server, admin, revision, wanted)
+        _migrate_ledgers(server, admin, passwords, keep_newer=keep_newer)
+        if teams is not None:
+            with connect(server, LEDGER, admin, key=ADMIN_KEY, application=APPLICATION) as connection:
+                roles.disable_former(connection, teams)
     if password is None:
         logger.warning("role %s has no new password: DATABASE_PASSWORD is not set", DAGSTER)
 
@@ -96,11 +113,15 @@ def _migrate_instance(server: Server, admin: Login, revision: str | None, wanted
     logger.info("database %s has revision %s", DAGSTER, wanted.newest)
 
 
-def _migrate_ledgers(server: Server, admin: Login, passwords: Mapping[str, str]) -> None:
+def _migrate_ledgers(server: Server, admin: Login, passwords: Mapping[str, str], *, keep_newer: bool) -> None:
     failures: list[str] = []
+    wanted = revisions.of_ledger()
     with connect(server, LEDGER, admin, key=ADMIN_KEY, application=APPLICATION) as connection:
         roles.make_schemas(connection, passwords)
         for team, password in passwords.items():
+            if keep_newer and wanted.is_newer(revision := schema_state.look(connection, team).revision):
+                logger.info("ledger %s has the newer revision %s, and keeps it", team, revision)
+                continue
             try:
                 migrate_ledger(server.url(LEDGER, Login(team, password)), team)
             except LedgerError as error:
@@ -108,8 +129,6 @@ def _migrate_ledgers(server: Server, admin: Login, passwords: Mapping[str, str])
             else:
                 roles.show_revision(connection, team)
                 logger.info("ledger %s is at the newest revision", team)
-        if passwords:
-            roles.disable_former(connection, passwords)
     if failures:
         raise ControlPlaneError("; ".join(failures))
 

@@ -57,7 +57,7 @@ def wait(server: Server, login: Login, schemas: Sequence[str], *, seconds: float
         login: of the control plane, or of a team for its own ledger.
         schemas: ledgers that must be there.
         seconds: how long to wait.
-        migration: name of the migration's Job, for the message; may be empty.
+        migration: what `kubectl logs` finds the migration by, for the message; may be empty.
 
     Raises:
         ControlPlaneError: something is still missing after that time.
@@ -66,7 +66,7 @@ def wait(server: Server, login: Login, schemas: Sequence[str], *, seconds: float
     told = 0.0
     while missing := look(server, login, schemas):
         if time.monotonic() >= deadline:
-            job = f": kubectl logs -l {migration}" if migration else ""
+            job = f": kubectl logs {migration}" if migration else ""
             raise ControlPlaneError(
                 f"the database is not ready after {seconds:g} s: {'; '.join(missing)}. Look at the migration{job}"
             )
