@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator
 from textwrap import dedent
-from typing import Any
 
 import pytest
 
 from .cluster import CONTROL_PLANE, CommandFailedError, apply, graphql, kubectl, objects, wait_for
 from .platform import Release, launch, run_messages, run_status
 
-ATTACKER = ("weather", "weather-observations")
+ATTACKER = ("weather", "deployment/weather-observations")
 
 CONNECT = """
 import socket, sys
@@ -22,9 +21,8 @@ except OSError:
 """
 
 
-def python(namespace: str, deployment: str, code: str, *arguments: str) -> str:
-    """Run Python in a pod of a Deployment and return what it printed."""
-    target = f"deployment/{deployment}"
+def python(namespace: str, target: str, code: str, *arguments: str) -> str:
+    """Run Python in a pod, or in one of a Deployment, and return what it printed."""
     return kubectl("exec", "-n", namespace, target, "--", "python", "-c", dedent(code), *arguments).strip()
 
 
@@ -33,38 +31,50 @@ def connects(host: str, port: int, *, source: tuple[str, str] = ATTACKER) -> boo
     return python(*source, CONNECT, host, str(port)) == "open"
 
 
+def idle_pod(release: Release, namespace: str, name: str, *command: str) -> None:
+    """Start a pod that a team could start, and wait until it runs."""
+    (server, *_) = objects("pods", "operations", "app.kubernetes.io/component=code-server")
+    container = {
+        "name": name,
+        "image": release.images["platform"],
+        "command": command,
+        "securityContext": server["spec"]["containers"][0]["securityContext"],
+    }
+    spec = {
+        "automountServiceAccountToken": False,
+        "securityContext": server["spec"]["securityContext"],
+        "containers": [container],
+    }
+    apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+    kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=60s")
+
+
 @pytest.fixture(scope="module")
 def listener(release: Release) -> Iterator[str]:
-    """Return the address of a pod of operations that looks like a run and listens on port 4000."""
-    image = release.images["locations"]["operations-departures"]
-    (server,) = objects(
-        "pods", "operations", "tenancy/location=operations-departures,app.kubernetes.io/component=code-server"
-    )
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "listener",
-            "namespace": "operations",
-            "labels": {"app.kubernetes.io/component": "run_worker"},
-        },
-        "spec": {
-            "automountServiceAccountToken": False,
-            "securityContext": server["spec"]["securityContext"],
-            "containers": [
-                {
-                    "name": "listener",
-                    "image": image,
-                    "command": ["python", "-m", "http.server", "4000", "--directory", "/tmp"],
-                    "securityContext": server["spec"]["containers"][0]["securityContext"],
-                }
-            ],
-        },
-    }
-    apply(pod)
-    kubectl("wait", "--for=condition=Ready", "pod/listener", "-n", "operations", "--timeout=60s")
+    """Return the address of a pod of operations that is no code server and listens on port 4000."""
+    serve = ("python", "-m", "http.server", "4000", "--directory", "/opt/venv/bin")
+    idle_pod(release, "operations", "listener", *serve)
     yield json.loads(kubectl("get", "pod", "listener", "-n", "operations", "-o", "json"))["status"]["podIP"]
     kubectl("delete", "pod", "listener", "-n", "operations", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def outsider(release: Release) -> Iterator[tuple[str, str]]:
+    """Return a pod in a namespace without any network policy, and without a team."""
+    idle_pod(release, "object-store", "outsider", "sleep", "3600")
+    yield "object-store", "pod/outsider"
+    kubectl("delete", "pod", "outsider", "-n", "object-store", "--grace-period=0", "--force")
+
+
+@pytest.fixture(scope="module")
+def uncontrolled(release: Release) -> Iterator[tuple[str, str]]:
+    """Return a pod in a namespace that says that it is a team's, and whose way out nothing restricts."""
+    namespace = {"name": "uncontrolled", "labels": {"tenancy/team": "uncontrolled"}}
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
+    wait_for("the account", lambda: objects("serviceaccounts", "uncontrolled"), seconds=30)
+    idle_pod(release, "uncontrolled", "attacker", "sleep", "3600")
+    yield "uncontrolled", "pod/attacker"
+    kubectl("delete", "namespace", "uncontrolled", "--wait=false")
 
 
 # --- network: first what must be open, or the rest would prove nothing
@@ -78,7 +88,7 @@ def test_a_team_reaches_what_it_has_a_hole_for(release: Release, host: str, port
 
 
 def test_the_control_plane_reaches_code_servers(release: Release) -> None:
-    source = (CONTROL_PLANE, "platform-webserver")
+    source = (CONTROL_PLANE, "deployment/platform-webserver")
     assert connects("operations-departures.operations.svc", 4000, source=source)
 
 
@@ -89,7 +99,6 @@ def test_the_control_plane_reaches_code_servers(release: Release) -> None:
         ("a code server of its own team", "weather-alerts.weather.svc", 4000),
         ("the webserver, which would launch any team's runs", "platform-webserver.dagster.svc", 80),
         ("the Kubernetes API", "kubernetes.default.svc", 443),
-        ("the cloud's metadata", "169.254.169.254", 80),
     ],
 )
 def test_a_team_does_not_reach(release: Release, what: str, host: str, port: int) -> None:
@@ -106,8 +115,33 @@ def test_a_team_does_not_reach_the_node(release: Release) -> None:
 
 
 def test_a_team_does_not_reach_another_teams_run(release: Release, listener: str) -> None:
-    assert python("operations", "operations-punctuality", CONNECT, "127.0.0.1", "4000") == "open"  # the probe works
+    assert connects("127.0.0.1", 4000, source=("operations", "pod/listener"))
     assert not connects(listener, 4000)
+
+
+# What follows is stopped at the door and not on the way out.
+
+
+def test_nobody_but_the_control_plane_enters_a_code_server(
+    release: Release, outsider: tuple[str, str], uncontrolled: tuple[str, str]
+) -> None:
+    for source in (outsider, uncontrolled):
+        assert connects("platform-database.dagster.svc", 5432, source=source) is (source == uncontrolled)
+        assert not connects("operations-departures.operations.svc", 4000, source=source)
+
+
+def test_a_pod_that_is_no_code_server_lets_nobody_in(
+    release: Release, outsider: tuple[str, str], listener: str
+) -> None:
+    assert not connects(listener, 4000, source=outsider)
+    assert not connects(listener, 4000, source=(CONTROL_PLANE, "deployment/platform-webserver"))
+
+
+def test_the_webserver_lets_in_whoever_is_no_team(
+    release: Release, outsider: tuple[str, str], uncontrolled: tuple[str, str]
+) -> None:
+    assert connects("platform-webserver.dagster.svc", 80, source=outsider)
+    assert not connects("platform-webserver.dagster.svc", 80, source=uncontrolled)
 
 
 # --- rights

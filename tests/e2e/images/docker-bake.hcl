@@ -13,7 +13,7 @@ variable "TOOLS" {
 }
 
 group "default" {
-  targets = ["postgres", "object-store", "probe", "next-platform", "next-location"]
+  targets = ["postgres", "object-store", "probe", "next-platform", "next-operations-departures", "next-probe-runs"]
 }
 
 target "postgres" {
@@ -48,8 +48,14 @@ target "next-platform" {
   tags     = ["${REGISTRY}/test/next-platform:${TAG}"]
 }
 
-target "next-location" {
+target "next-operations-departures" {
   inherits = ["_next"]
   contexts = { image = "target:operations-departures" }
-  tags     = ["${REGISTRY}/test/next-location:${TAG}"]
+  tags     = ["${REGISTRY}/test/next-departures:${TAG}"]
+}
+
+target "next-probe-runs" {
+  inherits = ["_next"]
+  contexts = { image = "target:probe" }
+  tags     = ["${REGISTRY}/test/next-probe:${TAG}"]
 }
