@@ -130,21 +130,14 @@ def migrate(passwords: Path, teams: str | None, *, keep_newer: bool, seconds: fl
 
 @main.command()
 @click.option("--seconds", type=SECONDS, default=600, help="How long to wait.")
-@click.option("--schemas", default="", metavar="NAMES", help="Ledgers that must be there too, as in weather,fleet.")
-@click.option(
-    "--passwords", type=click.Path(path_type=Path), help="The same by the names of the files in this directory."
-)
 @click.option("--migration", default="", help="What `kubectl logs` finds the migration by.")
-def wait(seconds: float, schemas: str, passwords: Path | None, migration: str) -> None:
-    """Wait until the database is as this image wants it, or newer."""
+def wait(seconds: float, migration: str) -> None:
+    """Wait until the instance's database is as this image wants it, or newer."""
     with _messages_not_tracebacks():
         from tenancy.cluster import waiting  # noqa: PLC0415
 
-        names = [name for name in schemas.split(",") if name] + sorted(
-            passwords_module.read(passwords) if passwords else ()
-        )
         server, login = environment.server(os.environ), environment.login(os.environ)
-        waiting.wait(server, login, names, seconds=seconds, migration=migration)
+        waiting.wait(server, login, seconds=seconds, migration=migration)
 
 
 @main.command()

@@ -127,7 +127,6 @@ def _migrate_ledgers(server: Server, admin: Login, passwords: Mapping[str, str],
             except LedgerError as error:
                 failures.append(one_line(error))  # the other teams' ledgers are not to wait for this one
             else:
-                roles.show_revision(connection, team)
                 logger.info("ledger %s is at the newest revision", team)
     if failures:
         raise ControlPlaneError("; ".join(failures))

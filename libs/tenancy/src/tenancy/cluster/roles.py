@@ -121,12 +121,6 @@ def make_schemas(connection: psycopg.Connection, teams: Iterable[str]) -> None:
         run(connection, "REVOKE ALL ON SCHEMA {} FROM PUBLIC", team)
 
 
-def show_revision(connection: psycopg.Connection, team: str) -> None:
-    """Let the control plane see which revision a team's ledger has, and nothing else of it."""
-    run(connection, "GRANT USAGE ON SCHEMA {} TO {}", team, DAGSTER)
-    run(connection, "GRANT SELECT ON {}.alembic_version TO {}", team, DAGSTER)
-
-
 def grant_rows(connection: psycopg.Connection) -> None:
     """Let runs read and write the rows of the instance's tables, also of those that a later version makes.
 

@@ -5,7 +5,6 @@ Imports little, because every pod of the control plane begins with it.
 
 import logging
 import time
-from collections.abc import Sequence
 
 import psycopg
 
@@ -14,7 +13,7 @@ from tenancy.cluster.connecting import LOGIN_KEY, connect
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.errors import ControlPlaneError, one_line
 from tenancy.cluster.revisions import Revisions
-from tenancy.cluster.roles import DAGSTER, LEDGER
+from tenancy.cluster.roles import DAGSTER
 from tenancy.cluster.schema_state import MARK, SchemaState
 
 LOOK_SECONDS = 2.0
@@ -40,22 +39,12 @@ def missing_in_instance(found: SchemaState, wanted: Revisions) -> str | None:
     return None
 
 
-def missing_in_ledger(schema: str, found: SchemaState, wanted: Revisions) -> str | None:
-    """Return what is missing in a ledger, None when nothing is; a newer one will do."""
-    if wanted.is_newer(found.revision) or found.revision == wanted.newest:
-        return None
-    if found.revision is None:
-        return f"the ledger {schema!r} is not there"
-    return f"the ledger {schema!r} has revision {found.revision}, this image wants {wanted.newest}"
-
-
-def wait(server: Server, login: Login, schemas: Sequence[str], *, seconds: float, migration: str) -> None:
+def wait(server: Server, login: Login, *, seconds: float, migration: str) -> None:
     """Return as soon as nothing is missing.
 
     Args:
         server: the Postgres server.
-        login: of the control plane, or of a team for its own ledger.
-        schemas: ledgers that must be there.
+        login: of the control plane.
         seconds: how long to wait.
         migration: what `kubectl logs` finds the migration by, for the message; may be empty.
 
@@ -64,31 +53,24 @@ def wait(server: Server, login: Login, schemas: Sequence[str], *, seconds: float
     """
     deadline = time.monotonic() + seconds
     told = 0.0
-    while missing := look(server, login, schemas):
+    while missing := look(server, login):
         if time.monotonic() >= deadline:
             job = f": kubectl logs {migration}" if migration else ""
             raise ControlPlaneError(
-                f"the database is not ready after {seconds:g} s: {'; '.join(missing)}. Look at the migration{job}"
+                f"the database is not ready after {seconds:g} s: {missing}. Look at the migration{job}"
             )
         if time.monotonic() - told > TELL_SECONDS:
             told = time.monotonic()
-            logger.info("waiting: %s", "; ".join(missing))
+            logger.info("waiting: %s", missing)
         time.sleep(LOOK_SECONDS)
 
 
-def look(server: Server, login: Login, schemas: Sequence[str]) -> list[str]:
-    """Return what is missing now."""
-    of_dagster, of_ledger = revisions.of_dagster(), revisions.of_ledger()
-    missing: list[str | None] = []
+def look(server: Server, login: Login) -> str | None:
+    """Return what is missing now, None when nothing is."""
     try:
         with connect(server, DAGSTER, login, key=LOGIN_KEY, application=APPLICATION) as connection:
-            missing.append(missing_in_instance(schema_state.look(connection, "public"), of_dagster))
-        if schemas:
-            with connect(server, LEDGER, login, key=LOGIN_KEY, application=APPLICATION) as connection:
-                states = {schema: schema_state.look(connection, schema) for schema in schemas}
-                missing += [missing_in_ledger(schema, state, of_ledger) for schema, state in states.items()]
+            return missing_in_instance(schema_state.look(connection, "public"), revisions.of_dagster())
     except ControlPlaneError as error:
-        return [str(error)]
+        return str(error)
     except psycopg.OperationalError as error:
-        return [one_line(error)]
-    return [what for what in missing if what]
+        return one_line(error)
