@@ -11,11 +11,14 @@ import yaml
 from tenancy import register
 from tenancy.register import Location, Register
 
+from .claim import MARK
 from .cluster import CONTROL_PLANE, ROOT, apply, graphql, helm, kubectl, objects
 
 HERE = Path(__file__).parent
+LAPTOP = ROOT / "environments/dev/laptop"
 TIMEOUT = "3m"
 LOCATIONS_LOADED_SECONDS = 180
+OBJECT_STORE = "object-store"
 STORE_USER, STORE_PASSWORD = "tests", "tests-only-in-this-cluster"
 
 
@@ -39,7 +42,7 @@ class Release:
 
     def files(self) -> Sequence[Path]:
         """Return the value files."""
-        return [self.tenants, ROOT / "environments/dev/values.yaml", HERE / "values.yaml"]
+        return [self.tenants, LAPTOP.parent / "values.yaml", LAPTOP / "values.yaml", HERE / "values.yaml"]
 
     def upgrade(self) -> str:
         """Install or upgrade the control plane and the teams' namespaces."""
@@ -54,7 +57,9 @@ class Release:
 
     def _helm(self, name: str, chart: str, *options: str) -> str:
         images = {"platform": self.images["platform"], "locations": self.images["locations"]}
-        over = {"images": images, "database": {"embedded": {"image": self.images["postgres"]}}}
+        over: dict[str, Any] = {"images": images}
+        if "postgres" in self.images:
+            over["database"] = {"embedded": {"image": self.images["postgres"]}}
         with TemporaryDirectory() as directory:
             files = [*self.files(), Path(directory, "images.yaml"), Path(directory, "extra.yaml")]
             files[-2].write_text(yaml.safe_dump(over))
@@ -64,13 +69,15 @@ class Release:
             return helm("upgrade", "--install", name, chart, *values, *waiting, *options)
 
 
-def start_object_store(image: str) -> None:
-    """Start an S3 server in the cluster and wait until it serves."""
-    text = (HERE / "object-store.yaml").read_text().replace("IMAGE", image)
-    kubectl("apply", "-f", "-", stdin=text.split("---")[0])
-    apply(secret("object-store", "object-store"))
-    kubectl("apply", "-f", "-", stdin=text)
-    kubectl("rollout", "status", "statefulset/object-store", "-n", "object-store", "--timeout=180s")
+def start_object_store(stand_in: str | None = None) -> None:
+    """Start an S3 server in the cluster, of its own image or of one that stands in, and wait until it serves."""
+    namespace, *others = yaml.safe_load_all((LAPTOP / "object-store.yaml").read_text())
+    namespace["metadata"]["labels"] |= MARK
+    if stand_in:
+        (server,) = (each for each in others if each["kind"] == "StatefulSet")
+        server["spec"]["template"]["spec"]["containers"][0]["image"] = stand_in
+    apply(namespace, secret(OBJECT_STORE, OBJECT_STORE), *others)
+    kubectl("rollout", "status", f"statefulset/{OBJECT_STORE}", "-n", OBJECT_STORE, "--timeout=180s")
 
 
 def secret(name: str, namespace: str, **data: str) -> dict[str, Any]:
@@ -83,9 +90,9 @@ def secret(name: str, namespace: str, **data: str) -> dict[str, Any]:
     }
 
 
-def create_namespace(name: str) -> None:
-    """Make a namespace."""
-    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+def create_namespace(name: str, **labels: str) -> None:
+    """Make a namespace of the tests."""
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels | MARK}})
 
 
 def bring_secrets(*namespaces: str) -> None:
@@ -115,6 +122,18 @@ def _state(entry: Mapping[str, Any]) -> str:
 def pods(namespace: str, selector: str = "") -> dict[str, str]:
     """Return the uid of each pod by its name."""
     return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in objects("pods", namespace, selector)}
+
+
+TICKS = """
+query ($selector: InstigationSelector!) { instigationStateOrError(instigationSelector: $selector) {
+  ... on InstigationState { ticks(limit: 300) { timestamp status } } } }
+"""
+
+
+def ticks(location: str, name: str) -> list[dict[str, Any]]:
+    """Return the latest ticks of a schedule or sensor, newest first."""
+    selector = {"repositoryLocationName": location, "repositoryName": "__repository__", "name": name}
+    return graphql(TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
 
 
 def psql(database: str, statement: str) -> list[dict[str, Any]]:

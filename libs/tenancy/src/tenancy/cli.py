@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from tenancy import environments, layout, register, render
+from tenancy.deploy.cli import command as deploy
 from tenancy.document import InvalidFileError, Problem
 from tenancy.local import cli as local
 
@@ -26,7 +27,7 @@ def main(context: click.Context, root: Path) -> None:
     context.obj = root
 
 
-for command in (local.setup, local.up, local.demo):
+for command in (local.setup, local.up, local.demo, deploy):
     main.add_command(command)
 
 

@@ -11,8 +11,8 @@ import click
 from tenancy import register
 from tenancy.document import InvalidFileError
 from tenancy.local.errors import LocalPlatformError
-from tenancy.local.signals import ending_signals_interrupt
 from tenancy.register import Location
+from tenancy.signals import ending_signals_interrupt
 
 WEB_PORT = 3000
 PORT = click.IntRange(1, 65535)
