@@ -1,13 +1,15 @@
 """The charts' values as files: `values.yaml` with every default, `values.schema.json`, and the page that lists them."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from tenancy.closed import Closed
+from tenancy.closed import Closed, schema_of
 from tenancy.cluster_values import Amounts, ClusterValues, Image
+from tenancy.document import mapping, sequence
 from tenancy.environments import EnvironmentOnCluster
 from tenancy.register import Organization, Teams
 
@@ -68,6 +70,26 @@ class CodeLocationValues(PlatformValues):
 
     location: str
     """Dagster name of the location, <team>-<location>; also the release's name."""
+
+
+def schema_of_all(model: type[PlatformValues]) -> dict[str, object]:
+    """Return the schema of a chart's values once `values.yaml` is below them: every key that stands there is there.
+
+    Whoever writes a key and nothing after it takes the default away, in Helm's eyes; without this nobody would notice.
+    """
+    schema = copy.deepcopy(schema_of(model))
+    definitions = mapping(schema["$defs"])
+    parts = list(ClusterValues.model_fields)
+    schema["required"] = [*sequence(schema["required"]), *parts]
+    open_parts = [mapping(mapping(schema["properties"])[name]) for name in parts]
+    while open_parts:
+        name = str(open_parts.pop().get("$ref")).rpartition("/")[2]
+        if name in definitions:
+            part = mapping(definitions[name])
+            part["required"] = list(mapping(part["properties"]))
+            open_parts += map(mapping, mapping(part["properties"]).values())
+    mapping(schema["properties"])["global"] = {"type": "object", "description": "Helm's own; not used."}
+    return schema
 
 
 def values() -> str:
