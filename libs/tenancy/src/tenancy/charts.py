@@ -31,14 +31,24 @@ between environments) and `environments/<env>/images.yaml` (what runs where, wri
 
 ```sh
 helm upgrade --install platform helm/platform --namespace dagster --create-namespace \\
-  -f tenants.yaml -f environments/dev/values.yaml -f environments/dev/images.yaml
+  -f tenants.yaml -f environments/dev/values.yaml -f environments/dev/images.yaml --rollback-on-failure --wait
 helm upgrade --install operations-departures helm/code-location --namespace operations \\
   -f tenants.yaml -f environments/dev/values.yaml -f environments/dev/images.yaml \\
-  --set location=operations-departures
+  --set location=operations-departures --rollback-on-failure --wait
 ```
 
+`tenancy deploy dev` runs this for the control plane and all locations, and says why one does not come up.
+
 The schema is closed: a key that is not listed is refused, by name. Every key below has a default and may stand in
-`environments/<env>/values.yaml`.
+`environments/<env>/values.yaml`. A location has its own `variables` there, and may have its own `code_servers` (`replicas`,
+`start_seconds`, `resources`), `run_pods` (`resources`) and `scheduling`:
+
+```yaml
+locations:
+  weather-alerts:
+    variables: {{}}
+    run_pods: {{resources: {{requests: {{cpu: "1", memory: 4Gi}}, limits: {{cpu: "2", memory: 4Gi}}}}}}
+```
 
 | key | default | what it is |
 | --- | --- | --- |
