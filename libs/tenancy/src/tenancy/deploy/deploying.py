@@ -96,9 +96,13 @@ class Watch:
         return [self.texts[key] for key, each in found.items() if each.lasting and self.since[key] <= over]
 
     def said(self) -> list[str]:
-        """Return what has kept pods from coming up at the last look, and why others were not made."""
+        """Return what has kept pods from coming up, and why others were not made.
+
+        Of all looks: at the last one Helm may have put the old pods back.
+        """
+        stopped = [text for (_, _, kind), text in self.texts.items() if kind is not Kind.NOT_READY]
         events = self.cluster.items("events", self.release.namespace)
-        return [*(self.texts[key] for key in self.since), *not_made(events, self.release, self.started)]
+        return [*(stopped or self.texts.values()), *not_made(events, self.release, self.started)]
 
     def _pods(self) -> list[dict[str, Any]]:
         selector = f"app.kubernetes.io/instance={self.release.name}"
