@@ -426,7 +426,8 @@ def test_a_directory_of_passwords_that_is_not_there_is_named(database: Database,
     [
         ("DATABASE_PORT", "postgres", "DATABASE_PORT is 'postgres', not a port; check the values key database.port"),
         ("DATABASE_PORT", "tcp://10.0.0.1:5432", "not a port"),
-        ("DATABASE_SSLMODE", "on", "DATABASE_SSLMODE is 'on', not one of disable, allow"),
+        ("DATABASE_SSLMODE", "on", "DATABASE_SSLMODE is 'on', not one of disable, require, verify-full;"),
+        ("DATABASE_SSLMODE", "prefer", "DATABASE_SSLMODE is 'prefer', not one of disable, require, verify-full;"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, message: str) -> None:
@@ -434,6 +435,12 @@ def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, message:
     with pytest.raises(ControlPlaneError) as caught:
         environment.server(given)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["disable", "require", "verify-full"])
+def test_a_mode_that_the_values_take_is_taken(mode: str) -> None:
+    given = {"DATABASE_HOST": "db", "DATABASE_PORT": "5432", "DATABASE_SSLMODE": mode}
+    assert environment.server(given).sslmode == mode
 
 
 # What is known of others' schemas.
