@@ -100,6 +100,12 @@ def daemon(workspace: Path, health_port: int, stale_seconds: float, grace_second
     "With no file in it, the teams are left as they are.",
 )
 @click.option(
+    "--owner",
+    metavar="NAME",
+    required=True,
+    help="Control plane whose server this must be, or becomes when it is nobody's: environment/namespace/release.",
+)
+@click.option(
     "--teams",
     metavar="ROLES",
     help="Roles of all teams that there are, as in weather,night_shift: each must have a password, and no other "
@@ -109,7 +115,7 @@ def daemon(workspace: Path, health_port: int, stale_seconds: float, grace_second
     "--keep-newer", is_flag=True, help="Leave a schema alone that is newer than this image, as after a rollback."
 )
 @click.option("--seconds", type=SECONDS, default=60, help="How long to try while the database does not answer.")
-def migrate(passwords: Path, teams: str | None, *, keep_newer: bool, seconds: float) -> None:
+def migrate(passwords: Path, owner: str, teams: str | None, *, keep_newer: bool, seconds: float) -> None:
     """Make or upgrade databases, roles, schemas and rights, Dagster's tables and every team's ledger.
 
     Needs DATABASE_ADMIN_USERNAME and DATABASE_ADMIN_PASSWORD: a superuser, or a login with CREATEROLE and CREATEDB.
@@ -124,7 +130,16 @@ def migrate(passwords: Path, teams: str | None, *, keep_newer: bool, seconds: fl
 
         password = os.environ.get("DATABASE_PASSWORD") or None
         expected = None if teams is None else [team for team in teams.split(",") if team]
-        run(server, admin, of_teams, password, teams=expected, keep_newer=keep_newer, seconds=seconds)
+        run(
+            server,
+            admin,
+            of_teams,
+            password,
+            owner=owner,
+            teams=expected,
+            keep_newer=keep_newer,
+            seconds=seconds,
+        )
         click.echo("the database is as this image wants it")
 
 
