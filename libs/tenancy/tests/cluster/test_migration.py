@@ -359,12 +359,49 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database, passwor
     assert everything(database) == before
 
 
-def test_a_team_whose_password_is_not_there_yet_is_named_and_nothing_is_done(database: Database) -> None:
+SECRETS = ("--secrets", "ns/platform-database", "ns/platform-team-databases")
+
+
+@pytest.mark.parametrize(
+    ("held", "of_dagster", "named"),
+    [
+        (PASSWORDS, "", "key password of Secret ns/platform-database."),
+        (dict[str, str](), "given", "keys night_shift, weather of Secret ns/platform-team-databases."),
+        (
+            {"weather": WEATHER.password},
+            "",
+            "key password of Secret ns/platform-database; key night_shift of Secret ns/platform-team-databases.",
+        ),
+    ],
+)
+def test_passwords_that_are_not_there_are_named_with_their_secrets_and_nothing_is_done(
+    database: Database, tmp_path: Path, held: dict[str, str], of_dagster: str, named: str
+) -> None:
+    directory = write_passwords(tmp_path / "given", held)
+    arguments = (*MIGRATE, directory, "--teams", "night_shift,weather", *SECRETS)
+    of_migrate = programs.environment(database, MASTER, DATABASE_PASSWORD=of_dagster)
+    message = programs.refused(*arguments, environment=of_migrate)
+    assert message.startswith(f"passwords are missing: {named} With database.passwords.source: existing make")
+    assert database.execute("SELECT 1 FROM pg_database WHERE datname = 'dagster'") == []
+
+
+def test_passwords_that_must_be_there_lock_out_nobody(database: Database, tmp_path: Path) -> None:
+    """The hook comes before the pods of a removed team go, and the upgrade may yet fail."""
     migrate(database)
-    before = everything(database)
-    with pytest.raises(ControlPlaneError, match=r"no password for night_shift"):
-        migrate(database, passwords={"weather": WEATHER.password}, teams=["night_shift", "weather"])
-    assert everything(database) == before
+    of_migrate = programs.environment(database, MASTER)
+    directory = write_passwords(tmp_path / "given", {"weather": WEATHER.password})
+    arguments = (*MIGRATE, directory, "--teams", "weather")
+    assert programs.run(*arguments, environment=of_migrate).returncode == 0
+    assert database.execute("SELECT 1", "ledger", NIGHT_SHIFT) == [(1,)]
+    assert programs.run(*arguments, "--lock-out-others", environment=of_migrate).returncode == 0
+    with pytest.raises(psycopg.OperationalError, match=r"not permitted to log in"):
+        database.execute("SELECT 1", "ledger", NIGHT_SHIFT)
+
+
+def test_others_cannot_be_locked_out_when_it_is_not_said_who_they_are(tmp_path: Path) -> None:
+    result = programs.run(*MIGRATE, tmp_path, "--lock-out-others", environment=programs.environment(None))
+    assert result.returncode == 2
+    assert "--lock-out-others: give --teams" in result.stderr
 
 
 def test_after_a_rollback_newer_schemas_stay_and_logins_are_set(database: Database) -> None:

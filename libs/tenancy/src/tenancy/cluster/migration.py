@@ -51,8 +51,7 @@ def migrate(
         passwords: of the teams' roles, as far as they are known.
         password: of role dagster, or None when it is not known yet: the role cannot log in then.
         owner: control plane whose server this must be, or becomes: environment/namespace/release.
-        teams: roles of all teams that there are: each must have a password, and no other team may log in any more. None
-            when that is not known yet: then nobody is missing, and nobody is locked out.
+        teams: roles of all teams that there are: no other team may log in any more. None to lock out nobody.
         keep_newer: leave a schema alone that is newer than this image, as after a rollback, instead of refusing it.
         seconds: how long to try again while the server does not accept connections.
 
@@ -62,10 +61,6 @@ def migrate(
     ownership.check_name(owner)
     if password is not None:
         check_password("DATABASE_PASSWORD", password)
-    if lacking := sorted(set(teams or ()) - set(passwords)):
-        raise ControlPlaneError(
-            f"no password for {', '.join(lacking)}: the Secret of all teams' passwords has no such key yet"
-        )
     wanted = revisions.of_dagster()
     with _explained(server, admin), _lock(server, admin, seconds) as session:
         roles.check_admin(session)
