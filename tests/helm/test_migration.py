@@ -10,8 +10,8 @@ import pytest
 from tenancy.cluster.cli import main
 
 from tests.helm import kubelet, releases
-from tests.helm.releases import CLUSTERS, environment, laid_over
-from tests.helm.rendering import Object, Values
+from tests.helm.releases import CLUSTERS, by_label, environment, laid_over, without_passwords
+from tests.helm.rendering import Object, Values, in_process
 from tests.helm.test_variables import container
 
 SOURCES = ("generated", "existing", "external")
@@ -40,6 +40,18 @@ def options(values: Values, which: str) -> dict[str, Any]:
 @pytest.mark.parametrize("which", [HOOK, JOB])
 def test_the_database_is_marked_with_environment_namespace_and_release(name: str, which: str) -> None:
     assert options(environment(name), which)["owner"] == f"{name}/dagster/platform"
+
+
+def test_the_job_waits_as_long_as_the_pods_that_wait_for_it_and_the_hook_a_minute() -> None:
+    values = laid_over(environment("prod"), {"database": {"migration_seconds": 1234}})
+    assert (options(values, JOB)["seconds"], options(values, HOOK)["seconds"]) == (1234, 60)
+    (webserver,) = (
+        each
+        for each in releases.platform(values).objects
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == "platform-webserver"
+    )
+    (wait,) = webserver["spec"]["template"]["spec"]["initContainers"]
+    assert wait["args"][:2] == ["--seconds", "1234"]
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -103,3 +115,23 @@ def _run(container: Any, held: dict[tuple[str, str], str], directory: Path) -> s
     return subprocess.run(
         command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=30, check=False
     )
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_an_upgrade_that_changes_nothing_makes_the_job_again_and_nothing_else(name: str) -> None:
+    """So one that has failed is tried again, and a password that was changed in its Secret is set."""
+    first, second = (
+        by_label(
+            without_passwords(
+                in_process(
+                    "platform", environment(name), name="platform", namespace="dagster", revision=revision
+                ).objects
+            )
+        )
+        for revision in (1, 2)
+    )
+    (gone,), (come,) = first.keys() - second.keys(), second.keys() - first.keys()
+    assert gone.startswith("Job/dagster/platform-migrate-1-")
+    assert come == gone.replace("-migrate-1-", "-migrate-2-")
+    assert first[gone]["spec"] == second[come]["spec"]
+    assert all(first[label] == second[label] for label in first.keys() & second.keys())
