@@ -52,10 +52,10 @@ def render(chart: str, values: Values, *, name: str, namespace: str) -> Rendered
     return in_process(chart, values, name=name, namespace=namespace)
 
 
-def in_process(chart: str, values: Values, *, name: str, namespace: str) -> Rendered:
+def in_process(chart: str, values: Values, *, name: str, namespace: str, revision: int = 1) -> Rendered:
     """Render by the library."""
     try:
-        files = _chart(chart).render(dict(values), name=name, namespace=namespace)
+        files = _chart(chart).render(dict(values), name=name, namespace=namespace, revision=revision)
     except helm_python.HelmError as error:
         raise RenderError(str(error)) from None
     notes = files.pop(f"{chart}/templates/NOTES.txt", "")

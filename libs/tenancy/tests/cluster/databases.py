@@ -19,6 +19,8 @@ MASTER = Login("master", "of-the-master")
 """The login that a managed database has: no superuser, but it may make roles and databases."""
 
 DAGSTER_PASSWORD = "of-the-control-plane"
+OWNER = "prod/dagster/platform"
+"""The control plane whose server it is."""
 PASSWORDS = {"night_shift": "of-night_shift~2", "weather": "of-weather.1"}
 
 

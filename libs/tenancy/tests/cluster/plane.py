@@ -24,7 +24,7 @@ from tenancy.cluster.workspace import FollowedWorkspace
 from tenancy.local.ports import any_free
 
 from . import kubernetes_api
-from .databases import DAGSTER_PASSWORD, MASTER, PASSWORDS, Database
+from .databases import DAGSTER_PASSWORD, MASTER, OWNER, PASSWORDS, Database
 from .kubernetes_api import KubernetesApi
 
 HERE = Path(__file__).parent
@@ -280,7 +280,7 @@ class Plane:
 def running(server: Database, path: Path) -> Generator[Plane]:
     """Start everything."""
     server.reset()
-    migration.migrate(server.server, MASTER, PASSWORDS, DAGSTER_PASSWORD, seconds=0)
+    migration.migrate(server.server, MASTER, PASSWORDS, DAGSTER_PASSWORD, owner=OWNER, seconds=0)
     with ExitStack() as stack:
         api = stack.enter_context(kubernetes_api.running())
         home = Home(path, server, api)

@@ -1,6 +1,7 @@
 """What the migration makes of a database, for whom, and what it says when it cannot."""
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,10 +24,11 @@ from tenancy.local.ports import any_free
 
 from . import databases, programs
 from .conftest import write_passwords
-from .databases import DAGSTER_PASSWORD, MASTER, PASSWORDS, SUPERUSER, Database
+from .databases import DAGSTER_PASSWORD, MASTER, OWNER, PASSWORDS, SUPERUSER, Database
 
 CONTROL_PLANE = Login("dagster", DAGSTER_PASSWORD)
 NIGHT_SHIFT, WEATHER = (Login(name, password) for name, password in PASSWORDS.items())
+MIGRATE = ("migrate", "--owner", OWNER, "--passwords")
 ADMINS = pytest.mark.parametrize("admin", [SUPERUSER, MASTER], ids=["superuser", "managed"])
 
 EVERYTHING = """
@@ -37,6 +39,7 @@ UNION ALL SELECT 'revision ' || version_num || ' ' || obj_description('alembic_v
 UNION ALL SELECT 'defaults ' || defaclrole::regrole || ' ' || defaclobjtype::text || ' ' || defaclacl::text
 FROM pg_default_acl
 UNION ALL SELECT 'database ' || datname || ' ' || datacl::text FROM pg_database WHERE datname IN ('dagster', 'ledger')
+UNION ALL SELECT 'comment ' || shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'dagster'
 UNION ALL SELECT 'role ' || rolname || ' ' || rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_'
 ORDER BY 1
 """
@@ -48,10 +51,18 @@ def migrate(
     passwords: dict[str, str] = PASSWORDS,
     teams: Sequence[str] | None = None,
     *,
+    owner: str = OWNER,
     keep_newer: bool = False,
 ) -> None:
     migration.migrate(
-        database.server, admin, passwords, DAGSTER_PASSWORD, teams=teams, keep_newer=keep_newer, seconds=0
+        database.server,
+        admin,
+        passwords,
+        DAGSTER_PASSWORD,
+        owner=owner,
+        teams=teams,
+        keep_newer=keep_newer,
+        seconds=0,
     )
 
 
@@ -92,7 +103,7 @@ def test_a_second_migration_changes_nothing_and_keeps_the_data(database: Databas
 def test_two_migrations_at_once_both_succeed(database: Database, passwords: Path) -> None:
     both = [
         subprocess.Popen(
-            programs.command("migrate", "--passwords", passwords),
+            programs.command(*MIGRATE, passwords),
             env=programs.environment(database, MASTER),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -115,7 +126,7 @@ def test_a_migration_that_was_killed_at_any_moment_is_healed_by_the_next(databas
     for _ in range(4):
         database.reset()
         process = subprocess.Popen(
-            programs.command("migrate", "--passwords", passwords),
+            programs.command(*MIGRATE, passwords),
             env=programs.environment(database, MASTER),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -160,7 +171,9 @@ def test_a_database_of_an_older_version_is_upgraded(database: Database) -> None:
 
 def test_a_changed_password_takes_effect_with_the_next_migration(database: Database) -> None:
     migrate(database)
-    migration.migrate(database.server, MASTER, {**PASSWORDS, "weather": "rotated"}, "rotated-too", seconds=0)
+    migration.migrate(
+        database.server, MASTER, {**PASSWORDS, "weather": "rotated"}, "rotated-too", owner=OWNER, seconds=0
+    )
     for old, new in ((WEATHER, Login("weather", "rotated")), (CONTROL_PLANE, Login("dagster", "rotated-too"))):
         with pytest.raises(psycopg.OperationalError, match=r"password authentication failed"):
             database.execute("SELECT 1", "dagster", old)
@@ -196,11 +209,11 @@ def test_a_team_that_is_removed_keeps_its_data_and_cannot_log_in_until_it_is_bac
 
 def test_a_migration_before_the_passwords_are_known_leaves_teams_alone(database: Database) -> None:
     """The hook of the first installation runs before the Secrets are there."""
-    migration.migrate(database.server, MASTER, {}, None, seconds=0)
+    migration.migrate(database.server, MASTER, {}, None, owner=OWNER, seconds=0)
     with pytest.raises(psycopg.OperationalError, match=r"not permitted to log in|password authentication failed"):
         database.execute("SELECT 1", "dagster", CONTROL_PLANE)
     migrate(database)
-    migration.migrate(database.server, MASTER, {}, None, seconds=0)
+    migration.migrate(database.server, MASTER, {}, None, owner=OWNER, seconds=0)
     assert missing(database) == []
     assert database.execute("SELECT 1", "ledger", NIGHT_SHIFT) == [(1,)]
 
@@ -210,7 +223,7 @@ def test_wait_says_what_is_missing_at_each_stage(database: Database) -> None:
         return "; ".join(missing(database))
 
     assert "password authentication failed" in message()
-    migration.migrate(database.server, MASTER, {"weather": WEATHER.password}, DAGSTER_PASSWORD, seconds=0)
+    migration.migrate(database.server, MASTER, {"weather": WEATHER.password}, DAGSTER_PASSWORD, owner=OWNER, seconds=0)
     assert message() == "night_shift"
     database.execute("UPDATE alembic_version SET version_num = 'later'", "dagster")
     assert message() == "night_shift", "a newer schema will do, after a rollback"
@@ -228,7 +241,7 @@ def test_wait_as_a_program(database: Database, passwords: Path) -> None:
         "the database is not ready after 0.5 s: cannot connect to database 'dagster' on 127.0.0.1"
     )
     assert message.endswith("Look at the migration: kubectl logs -l component=migration")
-    result = programs.run("migrate", "--passwords", passwords, environment=programs.environment(database, MASTER))
+    result = programs.run(*MIGRATE, passwords, environment=programs.environment(database, MASTER))
     assert (result.returncode, result.stderr) == (0, ""), result.stderr
     assert result.stdout.endswith("the database is as this image wants it\n")
     assert programs.run(*arguments, environment=of_wait).returncode == 0
@@ -251,7 +264,7 @@ def test_a_server_that_is_not_there_is_named_with_the_keys_to_check(passwords: P
     nobody = Server("127.0.0.1", any_free(0), "disable")
     began = time.monotonic()
     with pytest.raises(ControlPlaneError) as caught:
-        migration.migrate(nobody, SUPERUSER, {}, None, seconds=1.5)
+        migration.migrate(nobody, SUPERUSER, {}, None, owner=OWNER, seconds=1.5)
     assert 1 < time.monotonic() - began < 10
     message = str(caught.value)
     assert f"database 'postgres' on {nobody} as 'postgres'" in message
@@ -261,15 +274,13 @@ def test_a_server_that_is_not_there_is_named_with_the_keys_to_check(passwords: P
 
 def test_a_host_that_does_not_exist_is_named(passwords: Path) -> None:
     with pytest.raises(ControlPlaneError, match=r"database 'postgres' on no-such-host.invalid:5432.*database.host"):
-        migration.migrate(Server("no-such-host.invalid", 5432, "disable"), SUPERUSER, {}, None, seconds=0)
+        migration.migrate(Server("no-such-host.invalid", 5432, "disable"), SUPERUSER, {}, None, owner=OWNER, seconds=0)
 
 
 def test_a_server_that_starts_late_is_waited_for(passwords: Path) -> None:
     with databases.running() as database:
         database.process.stop()
-        process = subprocess.Popen(
-            programs.command("migrate", "--passwords", passwords), env=programs.environment(database, SUPERUSER)
-        )
+        process = subprocess.Popen(programs.command(*MIGRATE, passwords), env=programs.environment(database, SUPERUSER))
         time.sleep(2)
         database.process.start()
         assert process.wait(60) == 0
@@ -278,7 +289,7 @@ def test_a_server_that_starts_late_is_waited_for(passwords: Path) -> None:
 def test_a_wrong_password_is_told_at_once_and_never_shown(database: Database, passwords: Path) -> None:
     began = time.monotonic()
     message = programs.refused(
-        "migrate", "--passwords", passwords, environment=programs.environment(database, Login("master", "hush-hush"))
+        *MIGRATE, passwords, environment=programs.environment(database, Login("master", "hush-hush"))
     )
     assert time.monotonic() - began < 20
     assert "password authentication failed" in message
@@ -289,7 +300,7 @@ def test_a_wrong_password_is_told_at_once_and_never_shown(database: Database, pa
 def test_a_server_without_tls_is_told_with_the_key(database: Database) -> None:
     secure = Server(database.server.host, database.server.port, "require")
     with pytest.raises(ControlPlaneError, match=r"database.sslmode"):
-        migration.migrate(secure, MASTER, {}, None, seconds=0)
+        migration.migrate(secure, MASTER, {}, None, owner=OWNER, seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -342,18 +353,55 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database, passwor
     migrate(database)
     database.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'", "dagster")
     before = everything(database)
-    message = programs.refused("migrate", "--passwords", passwords, environment=programs.environment(database, MASTER))
+    message = programs.refused(*MIGRATE, passwords, environment=programs.environment(database, MASTER))
     assert "revision of_tomorrow, made by a newer version of Dagster" in message
     assert "images.platform" in message
     assert everything(database) == before
 
 
-def test_a_team_whose_password_is_not_there_yet_is_named_and_nothing_is_done(database: Database) -> None:
+SECRETS = ("--secrets", "ns/platform-database", "ns/platform-team-databases")
+
+
+@pytest.mark.parametrize(
+    ("held", "of_dagster", "named"),
+    [
+        (PASSWORDS, "", "key password of Secret ns/platform-database."),
+        (dict[str, str](), "given", "keys night_shift, weather of Secret ns/platform-team-databases."),
+        (
+            {"weather": WEATHER.password},
+            "",
+            "key password of Secret ns/platform-database; key night_shift of Secret ns/platform-team-databases.",
+        ),
+    ],
+)
+def test_passwords_that_are_not_there_are_named_with_their_secrets_and_nothing_is_done(
+    database: Database, tmp_path: Path, held: dict[str, str], of_dagster: str, named: str
+) -> None:
+    directory = write_passwords(tmp_path / "given", held)
+    arguments = (*MIGRATE, directory, "--teams", "night_shift,weather", *SECRETS)
+    of_migrate = programs.environment(database, MASTER, DATABASE_PASSWORD=of_dagster)
+    message = programs.refused(*arguments, environment=of_migrate)
+    assert message.startswith(f"passwords are missing: {named} With database.passwords.source: existing make")
+    assert database.execute("SELECT 1 FROM pg_database WHERE datname = 'dagster'") == []
+
+
+def test_passwords_that_must_be_there_lock_out_nobody(database: Database, tmp_path: Path) -> None:
+    """The hook comes before the pods of a removed team go, and the upgrade may yet fail."""
     migrate(database)
-    before = everything(database)
-    with pytest.raises(ControlPlaneError, match=r"no password for night_shift"):
-        migrate(database, passwords={"weather": WEATHER.password}, teams=["night_shift", "weather"])
-    assert everything(database) == before
+    of_migrate = programs.environment(database, MASTER)
+    directory = write_passwords(tmp_path / "given", {"weather": WEATHER.password})
+    arguments = (*MIGRATE, directory, "--teams", "weather")
+    assert programs.run(*arguments, environment=of_migrate).returncode == 0
+    assert database.execute("SELECT 1", "ledger", NIGHT_SHIFT) == [(1,)]
+    assert programs.run(*arguments, "--lock-out-others", environment=of_migrate).returncode == 0
+    with pytest.raises(psycopg.OperationalError, match=r"not permitted to log in"):
+        database.execute("SELECT 1", "ledger", NIGHT_SHIFT)
+
+
+def test_others_cannot_be_locked_out_when_it_is_not_said_who_they_are(tmp_path: Path) -> None:
+    result = programs.run(*MIGRATE, tmp_path, "--lock-out-others", environment=programs.environment(None))
+    assert result.returncode == 2
+    assert "--lock-out-others: give --teams" in result.stderr
 
 
 def test_after_a_rollback_newer_schemas_stay_and_logins_are_set(database: Database) -> None:
@@ -398,14 +446,13 @@ def test_a_password_file_that_cannot_be_used_is_named(tmp_path: Path, name: str,
 
 def test_the_control_plane_s_password_must_fit_a_url_too(database: Database) -> None:
     with pytest.raises(ControlPlaneError, match=r"the password DATABASE_PASSWORD has other characters") as caught:
-        migration.migrate(database.server, MASTER, PASSWORDS, "p@ss", seconds=0)
+        migration.migrate(database.server, MASTER, PASSWORDS, "p@ss", owner=OWNER, seconds=0)
     assert "p@ss" not in str(caught.value)
 
 
 def test_missing_variables_are_named_all_at_once(tmp_path: Path) -> None:
     message = programs.refused(
-        "migrate",
-        "--passwords",
+        *MIGRATE,
         tmp_path,
         environment=programs.environment(None, DATABASE_HOST="db", DATABASE_PORT="1"),
     )
@@ -415,9 +462,7 @@ def test_missing_variables_are_named_all_at_once(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_passwords_that_is_not_there_is_named(database: Database, tmp_path: Path) -> None:
-    message = programs.refused(
-        "migrate", "--passwords", tmp_path / "none", environment=programs.environment(database, MASTER)
-    )
+    message = programs.refused(*MIGRATE, tmp_path / "none", environment=programs.environment(database, MASTER))
     assert message == f"the passwords cannot be read: {tmp_path / 'none'}: No such file or directory"
 
 
@@ -426,7 +471,8 @@ def test_a_directory_of_passwords_that_is_not_there_is_named(database: Database,
     [
         ("DATABASE_PORT", "postgres", "DATABASE_PORT is 'postgres', not a port; check the values key database.port"),
         ("DATABASE_PORT", "tcp://10.0.0.1:5432", "not a port"),
-        ("DATABASE_SSLMODE", "on", "DATABASE_SSLMODE is 'on', not one of disable, allow"),
+        ("DATABASE_SSLMODE", "on", "DATABASE_SSLMODE is 'on', not one of disable, require, verify-full;"),
+        ("DATABASE_SSLMODE", "prefer", "DATABASE_SSLMODE is 'prefer', not one of disable, require, verify-full;"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, message: str) -> None:
@@ -434,6 +480,116 @@ def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, message:
     with pytest.raises(ControlPlaneError) as caught:
         environment.server(given)
     assert message in str(caught.value)
+
+
+# Whose the server is.
+
+
+OTHER = "prod/dagster-hr/own"
+
+
+def comment(database: Database) -> str | None:
+    ((found,),) = database.execute(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'dagster'"
+    )
+    return found
+
+
+@ADMINS
+@pytest.mark.parametrize("keep_newer", [False, True], ids=["hook", "job"])
+def test_another_control_plane_is_refused_before_it_changes_anything_until_it_is_handed_over(
+    database: Database, admin: Login, *, keep_newer: bool
+) -> None:
+    migrate(database, admin)
+    assert comment(database) == f"tenancy: {OWNER}"
+    before = everything(database)
+    theirs = {"hr": "of-hr"}
+    arguments = (database.server, admin, theirs, "of-another")
+    with pytest.raises(ControlPlaneError) as caught:
+        migration.migrate(*arguments, owner=OTHER, teams=["hr"], keep_newer=keep_newer, seconds=0)
+    assert everything(database) == before
+    assert database.execute("SELECT 1", "ledger", WEATHER) == [(1,)], "nobody is locked out"
+    assert database.execute("SELECT 1", "dagster", CONTROL_PLANE) == [(1,)], "the password is the same"
+    message = str(caught.value)
+    assert f"belong to the control plane {OWNER} (environment/namespace/release), not to {OTHER}" in message
+    assert "database.host" in message
+    database.execute(handing_over(message), login=admin)
+    migration.migrate(*arguments, owner=OTHER, teams=["hr"], keep_newer=keep_newer, seconds=0)
+    assert comment(database) == f"tenancy: {OTHER}"
+    with pytest.raises(ControlPlaneError, match=rf"belong to the control plane {OTHER}"):
+        migrate(database, admin)
+
+
+def test_of_two_control_planes_at_once_one_gets_the_server_and_the_other_changes_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    teams = {OWNER: "weather", OTHER: "hr"}
+    both = {
+        owner: subprocess.Popen(
+            programs.command(
+                *("migrate", "--owner", owner, "--passwords", write_passwords(tmp_path / team, {team: "of-it"}))
+            ),
+            env=programs.environment(database, MASTER),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for owner, team in teams.items()
+    }
+    said = {owner: process.communicate(timeout=120)[1] for owner, process in both.items()}
+    assert sorted(process.returncode for process in both.values()) == [0, 1], said
+    (first,) = (owner for owner, process in both.items() if process.returncode == 0)
+    (second,) = teams.keys() - {first}
+    assert f"belong to the control plane {first} " in said[second]
+    assert comment(database) == f"tenancy: {first}"
+    assert database.execute("SELECT rolname FROM pg_roles WHERE rolname IN ('weather', 'hr')") == [(teams[first],)]
+
+
+def handing_over(message: str) -> str:
+    """Return the statement of a message, as one would copy it."""
+    found = re.search(r"COMMENT ON DATABASE .*;$", message)
+    assert found, message
+    return found[0]
+
+
+@ADMINS
+def test_a_database_from_before_there_were_marks_is_adopted(database: Database, admin: Login) -> None:
+    migrate(database, admin)
+    database.execute("COMMENT ON DATABASE dagster IS NULL")
+    migrate(database, admin)
+    assert comment(database) == f"tenancy: {OWNER}"
+
+
+@pytest.mark.parametrize("theirs", ["of the data team", "it's\nours: see multi-tenancy: a/b, tenancy: in the wiki"])
+def test_a_comment_of_somebody_else_s_is_kept_and_the_mark_found_in_it(database: Database, theirs: str) -> None:
+    database.execute("CREATE DATABASE dagster OWNER master")
+    database.execute("COMMENT ON DATABASE dagster IS '{}'".format(theirs.replace("'", "''")))
+    migrate(database)
+    migrate(database)
+    assert comment(database) == f"{theirs}; tenancy: {OWNER}"
+    with pytest.raises(ControlPlaneError) as caught:
+        migrate(database, owner=OTHER)
+    database.execute(handing_over(str(caught.value)))
+    migrate(database, owner=OTHER)
+    assert comment(database) == f"{' '.join(theirs.split())}; tenancy: {OTHER}"
+
+
+@pytest.mark.parametrize("owner", ["platform", "prod/dagster/", "Prod/dagster/platform", "prod/dagster/plat form", ""])
+def test_a_name_that_could_not_be_found_again_is_refused(database: Database, owner: str) -> None:
+    with pytest.raises(ControlPlaneError, match=r"is not as in prod/dagster/platform"):
+        migrate(database, owner=owner)
+
+
+def test_a_migration_says_whose_it_is(tmp_path: Path) -> None:
+    result = programs.run("migrate", "--passwords", tmp_path, environment=programs.environment(None))
+    assert result.returncode == 2
+    assert "Missing option '--owner'" in result.stderr
+
+
+@pytest.mark.parametrize("mode", ["disable", "require", "verify-full"])
+def test_a_mode_that_the_values_take_is_taken(mode: str) -> None:
+    given = {"DATABASE_HOST": "db", "DATABASE_PORT": "5432", "DATABASE_SSLMODE": mode}
+    assert environment.server(given).sslmode == mode
 
 
 # What is known of others' schemas.

@@ -5,7 +5,7 @@ from psycopg.errors import InsufficientPrivilege
 from tenancy.cluster import migration
 from tenancy.cluster.environment import Login
 
-from .databases import DAGSTER_PASSWORD, MASTER, PASSWORDS, Database
+from .databases import DAGSTER_PASSWORD, MASTER, OWNER, PASSWORDS, Database
 
 CONTROL_PLANE = Login("dagster", DAGSTER_PASSWORD)
 WEATHER = Login("weather", PASSWORDS["weather"])
@@ -14,7 +14,7 @@ WEATHER = Login("weather", PASSWORDS["weather"])
 @pytest.fixture(scope="module")
 def migrated(server: Database) -> Database:
     server.reset()
-    migration.migrate(server.server, MASTER, PASSWORDS, DAGSTER_PASSWORD, seconds=0)
+    migration.migrate(server.server, MASTER, PASSWORDS, DAGSTER_PASSWORD, owner=OWNER, seconds=0)
     return server
 
 

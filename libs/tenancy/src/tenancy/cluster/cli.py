@@ -100,31 +100,66 @@ def daemon(workspace: Path, health_port: int, stale_seconds: float, grace_second
     "With no file in it, the teams are left as they are.",
 )
 @click.option(
+    "--owner",
+    metavar="NAME",
+    required=True,
+    help="Control plane whose server this must be, or becomes when it is nobody's: environment/namespace/release.",
+)
+@click.option(
     "--teams",
     metavar="ROLES",
-    help="Roles of all teams that there are, as in weather,night_shift: each must have a password, and no other "
-    "team may log in any more. Without it, nobody is missing and nobody is locked out.",
+    help="Roles of all teams that there are, as in weather,night_shift: each must have a password, and so must role "
+    "dagster. Without it, nobody is missing.",
+)
+@click.option("--lock-out-others", is_flag=True, help="Teams that are not among --teams may log in no more.")
+@click.option(
+    "--secrets",
+    nargs=2,
+    metavar="DAGSTER TEAMS",
+    default=("<release>-database", "<release>-team-databases"),
+    help="Secrets that the passwords come from, for messages.",
 )
 @click.option(
     "--keep-newer", is_flag=True, help="Leave a schema alone that is newer than this image, as after a rollback."
 )
 @click.option("--seconds", type=SECONDS, default=60, help="How long to try while the database does not answer.")
-def migrate(passwords: Path, teams: str | None, *, keep_newer: bool, seconds: float) -> None:
+def migrate(
+    passwords: Path,
+    owner: str,
+    teams: str | None,
+    secrets: tuple[str, str],
+    *,
+    lock_out_others: bool,
+    keep_newer: bool,
+    seconds: float,
+) -> None:
     """Make or upgrade databases, roles, schemas and rights, Dagster's tables and every team's ledger.
 
     Needs DATABASE_ADMIN_USERNAME and DATABASE_ADMIN_PASSWORD: a superuser, or a login with CREATEROLE and CREATEDB.
     Without DATABASE_PASSWORD the role dagster gets no new password. Can be run again at any time, also twice at once.
     """
+    if lock_out_others and teams is None:
+        raise click.UsageError("--lock-out-others: give --teams too, that says who is no other")
     with _messages_not_tracebacks():
         environment.require(os.environ, [*environment.SERVER, *environment.ADMIN])
         server, admin = environment.server(os.environ), environment.login(os.environ, environment.ADMIN)
-        of_teams = passwords_module.read(passwords)
+        of_teams, password = passwords_module.read(passwords), os.environ.get("DATABASE_PASSWORD") or None
+        expected = [team for team in (teams or "").split(",") if team]
+        if teams is not None:
+            passwords_module.refuse_missing(expected, of_teams, password, secrets)
         os.environ["TQDM_DISABLE"] = "1"  # Dagster draws bars of progress
         from tenancy.cluster.migration import migrate as run  # noqa: PLC0415
 
-        password = os.environ.get("DATABASE_PASSWORD") or None
-        expected = None if teams is None else [team for team in teams.split(",") if team]
-        run(server, admin, of_teams, password, teams=expected, keep_newer=keep_newer, seconds=seconds)
+        run(
+            server,
+            admin,
+            of_teams,
+            password,
+            owner=owner,
+            teams=expected if lock_out_others else None,
+            keep_newer=keep_newer,
+            seconds=seconds,
+        )
         click.echo("the database is as this image wants it")
 
 

@@ -27,7 +27,9 @@ MEANING: Mapping[str, str] = {
     "DATABASE_ADMIN_USERNAME": "the Secret of values key database.admin_secret",
     "DATABASE_ADMIN_PASSWORD": "the Secret of values key database.admin_secret",
 }
-SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+SSLMODES = ("disable", "require", "verify-full")
+"""Those that the values key takes. allow and prefer go on without TLS when the server has none, and verify-ca takes the
+certificate of any server that the same authority knows."""
 
 
 @dataclass(frozen=True)

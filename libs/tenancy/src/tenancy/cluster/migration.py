@@ -15,7 +15,7 @@ from sensor_assets.errors import LedgerError
 from sensor_assets.ledger import migrate as migrate_ledger
 from sqlalchemy.exc import DBAPIError
 
-from tenancy.cluster import instance_schema, revisions, roles, schema_state
+from tenancy.cluster import instance_schema, ownership, revisions, roles, schema_state
 from tenancy.cluster.connecting import ADMIN_KEY, connect, explain_refusal
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.errors import ControlPlaneError, one_line
@@ -38,6 +38,7 @@ def migrate(
     passwords: Mapping[str, str],
     password: str | None,
     *,
+    owner: str,
     teams: Sequence[str] | None = None,
     keep_newer: bool = False,
     seconds: float = CONNECT_SECONDS,
@@ -49,29 +50,28 @@ def migrate(
         admin: a login that may make roles and databases.
         passwords: of the teams' roles, as far as they are known.
         password: of role dagster, or None when it is not known yet: the role cannot log in then.
-        teams: roles of all teams that there are: each must have a password, and no other team may log in any more. None
-            when that is not known yet: then nobody is missing, and nobody is locked out.
+        owner: control plane whose server this must be, or becomes: environment/namespace/release.
+        teams: roles of all teams that there are: no other team may log in any more. None to lock out nobody.
         keep_newer: leave a schema alone that is newer than this image, as after a rollback, instead of refusing it.
         seconds: how long to try again while the server does not accept connections.
 
     Raises:
         ControlPlaneError: it could not be done; what was done stays, and the next migration goes on from there.
     """
+    ownership.check_name(owner)
     if password is not None:
         check_password("DATABASE_PASSWORD", password)
-    if lacking := sorted(set(teams or ()) - set(passwords)):
-        raise ControlPlaneError(
-            f"no password for {', '.join(lacking)}: the Secret of all teams' passwords has no such key yet"
-        )
     wanted = revisions.of_dagster()
     with _explained(server, admin), _lock(server, admin, seconds) as session:
         roles.check_admin(session)
+        ownership.refuse_another(ownership.read(session), owner, server)
         revision = _found(server, admin, session)
         newer = keep_newer and wanted.is_newer(revision)
         if not newer:
             instance_schema.refuse_newer(revision, wanted)
         roles.make_roles(session, passwords, password)
         roles.make_databases(session, passwords)
+        ownership.claim(session, owner)
         if newer:
             logger.info("database %s has the newer revision %s, and keeps it", DAGSTER, revision)
         else:

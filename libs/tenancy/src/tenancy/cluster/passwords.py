@@ -1,6 +1,7 @@
 """The passwords of the teams' roles: a mounted directory with one file for each role, named as the role."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tenancy.cluster.errors import ControlPlaneError
@@ -24,6 +25,29 @@ def check_password(key: str, password: str) -> str:
         f"the password {key} {what}: it becomes part of a URL and may have letters, digits and - . _ ~ only. "
         "Set another one in the Secret that it comes from"
     )
+
+
+def refuse_missing(teams: Iterable[str], found: Iterable[str], password: str | None, secrets: tuple[str, str]) -> None:
+    """Refuse to begin when not everybody's password is there.
+
+    Args:
+        teams: roles that must have one, beside role dagster.
+        found: roles of teams that have one.
+        password: of role dagster.
+        secrets: where passwords come from, that of role dagster and those of the teams; for the message.
+
+    Raises:
+        ControlPlaneError: with the keys and their Secrets, all at once.
+    """
+    of_dagster, of_teams = secrets
+    missing = [] if password else [f"key password of Secret {of_dagster}"]
+    if lacking := sorted(set(teams) - set(found)):
+        missing.append(f"{'keys' if lacking[1:] else 'key'} {', '.join(lacking)} of Secret {of_teams}")
+    if missing:
+        raise ControlPlaneError(
+            f"passwords are missing: {'; '.join(missing)}. With database.passwords.source: existing make these Secrets "
+            "with these keys, and begin again; with external look at the ExternalSecrets of these names"
+        )
 
 
 def read(directory: Path) -> dict[str, str]:
