@@ -4,7 +4,7 @@
 - {name: DAGSTER_HOME, value: /opt/dagster/home}
 - {name: HOME, value: /tmp}
 {{ include "platform.database-variables" (list . false) }}
-{{- with include "common.variables" .Values.control_plane.variables }}
+{{- with include "common.variables" (omit .Values.control_plane.variables "PGSSLROOTCERT") }}
 {{- . }}
 {{- end }}
 {{- end -}}

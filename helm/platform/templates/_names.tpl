@@ -59,6 +59,9 @@ tenancy/team: {{ . | quote }}
 - {name: DATABASE_PORT, value: {{ .Values.database.port | quote }}}
 - {name: DATABASE_SSLMODE, value: {{ include "common.database-sslmode" . | quote }}}
 - {name: DATABASE_USERNAME, value: dagster}
+{{- with .Values.control_plane.variables.PGSSLROOTCERT }}
+- {name: PGSSLROOTCERT, value: {{ . | quote }}}
+{{- end }}
 - name: DATABASE_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ include "platform.name" (list . "database") }}, key: password, optional: {{ $missing }}}}
 {{- end -}}

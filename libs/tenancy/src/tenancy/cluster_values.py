@@ -239,7 +239,7 @@ class Database(Closed):
     """Port."""
     sslmode: Literal["disable", "require", "verify-full"] = "require"
     """How connections are secured, as libpq names it. verify-full wants the authority's certificate in the images, and
-    its path as PGSSLROOTCERT in `variables` and `control_plane.variables`."""
+    its path, in plain, as PGSSLROOTCERT in `variables` and `control_plane.variables`."""
     cidrs: list[Cidr] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
     """Where the database may be: the hole in the teams' network policies, at its port only."""
     admin_secret: AdminSecret = AdminSecret()
