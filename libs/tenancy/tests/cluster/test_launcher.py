@@ -516,6 +516,13 @@ def test_terminating_deletes_the_job(plane: Plane) -> None:
     assert plane.status(run_id) == "CANCELING"
 
 
+def test_a_run_whose_pod_has_died_gets_no_second_job(plane: Plane) -> None:
+    run_id = started(plane)
+    plane.api.end(run_id, failed=1)
+    list(execute_run_monitoring_iteration(plane.context, planes.logger()))
+    assert (plane.status(run_id), len(plane.api.jobs)) == ("FAILURE", 1)
+
+
 def test_the_launcher_needs_the_rights_of_the_chart_s_role_and_no_others(plane: Plane) -> None:
     """The Role launch-runs; `plane` is of the whole module, so what the other tests asked counts too."""
     run_id = started(plane)

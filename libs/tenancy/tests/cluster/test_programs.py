@@ -230,6 +230,7 @@ def test_a_workspace_that_is_not_there_is_named(plane: Plane, tmp_path: Path, co
         ("fail_pod_on_run_failure", "fail_pod", "the instance cannot be opened, check dagster.yaml"),
         ("dagster_home: ", "job_namespace: ", "job_namespace"),
         ("telemetry:", "telemetri:", "telemetri"),
+        ("max_resume_run_attempts: 0", "max_resume_run_attempts: 3", "Set max_resume_run_attempts to 0"),
         ("workspace/places.yaml", "workspace/nowhere.yaml", "nowhere.yaml cannot be used: No such file or directory"),
         ("load_incluster_config: false", "load_incluster_config: true", "kubeconfig_file"),
     ],

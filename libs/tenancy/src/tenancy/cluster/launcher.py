@@ -25,8 +25,6 @@ from tenancy.cluster._dagster import (
     CheckRunHealthResult,
     ExecuteRunArgs,
     LaunchRunContext,
-    ResumeRunArgs,
-    ResumeRunContext,
     WorkerStatus,
     enqueue_again,
     reference_for_runs,
@@ -87,30 +85,27 @@ class TeamRunLauncher(K8sRunLauncher):
         """Make the run's Job, or fail the run with a message, or put it back into the queue."""
         run = context.dagster_run
         try:
-            self._launch_k8s_job_with_args(
-                get_job_name_from_run_id(run.run_id), self._arguments(ExecuteRunArgs, run), run
-            )
+            self._launch_k8s_job_with_args(get_job_name_from_run_id(run.run_id), self._arguments(run), run)
         except RunRefusedError as error:
             logger.warning("run %s is refused: %s", run.run_id, error)
             self._instance.report_run_failed(run, f"The run is not launched: {error}.")
         except ClusterBusyError as error:
             self._put_back(run, error)
 
-    def resume_run(self, context: ResumeRunContext) -> None:
-        """Make one more Job of a run whose Job has died.
+    @property
+    def supports_resume_run(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - the base's is Literal
+        """False: a run whose pod has died is made anew, by the tag dagster/max_retries."""
+        return False
 
-        Raises:
-            RunRefusedError: the run may not be launched any more.
-            ClusterBusyError: there is no room now, or no answer.
-        """
-        run = context.dagster_run
-        name = get_job_name_from_run_id(run.run_id, resume_attempt_number=context.resume_attempt_number)
-        self._launch_k8s_job_with_args(name, self._arguments(ResumeRunArgs, run), run)
+    @property
+    def supports_run_worker_crash_recovery(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """False: a run has one Job, and dagster-k8s does not count them by a query at each look."""
+        return False
 
-    def _arguments(self, kind: type[ExecuteRunArgs] | type[ResumeRunArgs], run: DagsterRun) -> Sequence[str]:
+    def _arguments(self, run: DagsterRun) -> Sequence[str]:
         if run.job_code_origin is None:
             raise RunRefusedError("it does not say where its code is")
-        return kind(
+        return ExecuteRunArgs(
             job_origin=run.job_code_origin,
             run_id=run.run_id,
             instance_ref=reference_for_runs(self._instance.get_ref()),
