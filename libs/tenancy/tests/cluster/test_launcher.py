@@ -516,6 +516,13 @@ def test_terminating_deletes_the_job(plane: Plane) -> None:
     assert plane.status(run_id) == "CANCELING"
 
 
+def test_terminating_a_run_whose_job_is_gone_is_told(plane: Plane) -> None:
+    run_id = started(plane)
+    plane.api.jobs.clear()
+    assert not launcher(plane).terminate(run_id)
+    assert "Run was not terminated successfully; delete_job returned False" in "".join(plane.messages(run_id))
+
+
 def test_a_run_whose_pod_has_died_gets_no_second_job(plane: Plane) -> None:
     run_id = started(plane)
     plane.api.end(run_id, failed=1)
@@ -537,7 +544,6 @@ def test_the_launcher_needs_the_rights_of_the_chart_s_role_and_no_others(plane: 
         "jobs list",
         "jobs/status get",
         "pods list",
-        "pods delete",
         "pods/log get",
         "events list",
         "resourcequotas list",

@@ -10,7 +10,7 @@ from dagster_k8s.client import (
     DagsterK8sUnrecoverableAPIError,
     DagsterKubernetesClient,
 )
-from kubernetes.client import V1Job
+from kubernetes.client import V1DeleteOptions, V1Job
 from kubernetes.client.exceptions import ApiException
 
 from tenancy.cluster.errors import one_line
@@ -69,6 +69,25 @@ class Jobs(DagsterKubernetesClient):
                 raise ClusterBusyError(f"an earlier Job {name} in namespace {namespace} is being removed")
         except (*WRAPPED, ApiException, urllib3.exceptions.HTTPError) as error:
             raise ClusterBusyError(f"the Kubernetes API does not answer: {one_line(error)}") from error
+
+    def delete_job(self, job_name: str, namespace: str) -> bool:
+        """Delete a Job; returns whether there was one. Kubernetes deletes its pods.
+
+        The client's own way is to leave the pods, and to delete those that it has seen before: one that is made
+        meanwhile stays, and so does the right to delete any pod.
+        """
+        try:
+            self.batch_api.delete_namespaced_job(
+                job_name,
+                namespace,
+                body=V1DeleteOptions(propagation_policy="Background"),
+                _request_timeout=ANSWER_SECONDS,
+            )
+        except ApiException as error:
+            if error.status != NOT_FOUND:
+                raise
+            return False
+        return True
 
     def quotas(self, namespace: str) -> list[Quota]:
         """Return the quotas that count every pod of a namespace; none when they may not be seen.
