@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from tenancy.cluster import pauses
-from tenancy.cluster.jobs import ClusterBusyError
+from tenancy.cluster.answers import ClusterBusyError
 from tenancy.cluster.launcher import TeamRunLauncher
 from tenancy.cluster.room import Room
 

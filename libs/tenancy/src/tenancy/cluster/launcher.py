@@ -11,7 +11,8 @@ puts the run back itself, and has the queue leave its team alone for a while.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,14 +30,16 @@ from tenancy.cluster._dagster import (
     enqueue_again,
     reference_for_runs,
 )
+from tenancy.cluster.answers import ClusterBusyError, RunRefusedError
 from tenancy.cluster.errors import ControlPlaneError, one_line
-from tenancy.cluster.jobs import ClusterBusyError, Jobs, RunRefusedError
+from tenancy.cluster.jobs import Jobs
 from tenancy.cluster.last_good import LastGood
 from tenancy.cluster.pauses import Pauses
 from tenancy.cluster.places import Place, Places
 from tenancy.cluster.refusals import Asked, refusals
 from tenancy.cluster.resources import RESOURCES_TAG, bounded, requested
 from tenancy.cluster.room import Room, amounts
+from tenancy.cluster.sweeping import Janitor
 
 NAMESPACE_TAG = "tenancy/namespace"
 """Where a run's Job is; for a run whose location has left the register."""
@@ -195,6 +198,13 @@ class TeamRunLauncher(K8sRunLauncher):
         # From the workspace, which the platform writes, and not from the code server.
         location = origin.repository_origin.code_location_origin.location_name if origin else ""
         return location, self._places.get().locations.get(location)
+
+    def janitor(self, clock: Callable[[], float] = time.time) -> Janitor:
+        """Return who removes the Jobs that runs have left over."""
+        return Janitor(self._instance, self._jobs, self._namespaces, clock)
+
+    def _namespaces(self) -> set[str]:
+        return {place.namespace for place in self._places.get().locations.values()}
 
     def _registered(self, run: DagsterRun) -> tuple[str, Place]:
         location, place = self._look_up(run)
