@@ -96,7 +96,10 @@ def test_dagster_takes_whatever_the_models_take(values: dict[str, Any]) -> None:
             config = found.compute_logs_data.config_dict
             assert (config["bucket"], config["prefix"]) == (logs["bucket"], logs.get("prefix", "compute-logs"))
             assert isinstance(found.compute_log_manager, S3ComputeLogManager)
-        limits = Places.read(file(values, "-workspace", "places.yaml")).teams
+        places = Places.read(file(values, "-workspace", "places.yaml"))
+        scheduling = {"node_selector": {}, "tolerations": [], **values.get("scheduling", {})}
+        assert all(place.scheduling.model_dump() == scheduling for place in places.locations.values())
+        limits = places.teams
         shared = [team for team in values["teams"] if team not in releases.dedicated(values)]
         assert {team: limit.concurrent_runs for team, limit in limits.items()} == {
             team: values["teams"][team]["quota"]["concurrent_runs"] for team in shared

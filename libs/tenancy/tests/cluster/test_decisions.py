@@ -35,14 +35,18 @@ def test_what_is_no_quantity_is_an_error(text: str) -> None:
 
 
 def test_a_pod_counts_for_its_limits_where_it_requests_nothing() -> None:
-    found = amounts({"limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": 1}, "requests": {"cpu": "500m"}})
+    limits = {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": 1, "ephemeral-storage": "3"}
+    found = amounts({"limits": limits, "requests": {"cpu": "500m"}})
     assert found == {
         "limits.cpu": 2,
         "limits.memory": 2**30,
+        "limits.ephemeral-storage": 3,
         "requests.cpu": Decimal("0.5"),
         "requests.memory": 2**30,
+        "requests.ephemeral-storage": 3,
         "cpu": Decimal("0.5"),
         "memory": 2**30,
+        "ephemeral-storage": 3,
         "pods": 1,
         "count/pods": 1,
         "count/jobs.batch": 1,

@@ -19,9 +19,10 @@ from typing import Any, Self
 from dagster import DagsterRun, DagsterRunStatus, Field, StringSource
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
-from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_job_name_from_run_id
+from dagster_k8s.job import get_job_name_from_run_id
 from kubernetes.config import ConfigException
 
+from tenancy.cluster import contexts
 from tenancy.cluster._dagster import (
     CheckRunHealthResult,
     ExecuteRunArgs,
@@ -36,8 +37,6 @@ from tenancy.cluster.jobs import Jobs
 from tenancy.cluster.last_good import LastGood
 from tenancy.cluster.pauses import Pauses
 from tenancy.cluster.places import Place, Places
-from tenancy.cluster.refusals import Asked, refusals
-from tenancy.cluster.resources import RESOURCES_TAG, bounded, requested
 from tenancy.cluster.room import Room, amounts
 from tenancy.cluster.sweeping import Janitor
 
@@ -117,7 +116,7 @@ class TeamRunLauncher(K8sRunLauncher):
 
     def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
         location, place = self._registered(run)
-        context = self._context(run, location, place)
+        context = contexts.of_run(run, self, location, place)
         wanted = amounts(context.run_k8s_config.container_config.get("resources") or {})
         if lacks := self._room.take(place.namespace, run.run_id, wanted):
             kind = RunRefusedError if any(lack.ever for lack in lacks) else ClusterBusyError
@@ -153,45 +152,10 @@ class TeamRunLauncher(K8sRunLauncher):
                 raise RunRefusedError(_unknown(location))
             return K8sContainerContext(namespace=namespace)
         try:
-            return self._context(dagster_run, location, place)
+            return contexts.of_run(dagster_run, self, location, place)
         except RunRefusedError:
             # Launching has refused it before it comes here; whoever looks for its Job wants its namespace.
-            return _own(dagster_run, location, place)
-
-    def _context(self, run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
-        origin = run.job_code_origin
-        try:
-            asked = K8sContainerContext.create_from_config(
-                origin.repository_origin.container_context if origin else None
-            )
-            merged = _WITHOUT_TOKEN.merge(K8sContainerContext.create_for_run(run, self, include_run_tags=False))
-        except Exception as error:
-            # A code server can report anything; dagster-k8s raises whatever it stumbles over.
-            raise RunRefusedError(
-                f"location {location}: the container context that its code server reports cannot be used: "
-                f"{one_line(error)}"
-            ) from error
-        config = asked.run_k8s_config
-        found = refusals(
-            location,
-            place,
-            Asked(
-                namespace=asked.namespace,
-                pod=config.pod_spec_config,
-                pod_metadata=config.pod_template_spec_metadata,
-                container=config.container_config,
-                job=config.job_config,
-                job_metadata=config.job_metadata,
-                job_spec=config.job_spec_config,
-            ),
-        )
-        try:
-            resources = bounded(requested(run.tags.get(RESOURCES_TAG)), place)
-        except ValueError as error:
-            raise RunRefusedError("; ".join([*found, str(error)])) from None
-        if found:
-            raise RunRefusedError("; ".join(found))
-        return merged.merge(_own(run, location, place)).merge(K8sContainerContext(resources=resources))
+            return contexts.own(dagster_run, location, place)
 
     def _look_up(self, run: DagsterRun) -> tuple[str, Place | None]:
         origin = run.remote_job_origin
@@ -243,26 +207,6 @@ class TeamRunLauncher(K8sRunLauncher):
         if self._namespace(run) is None:
             return _unknown(self._look_up(run)[0])
         return super().get_run_worker_debug_info(run, include_container_logs)
-
-
-_WITHOUT_TOKEN = K8sContainerContext(
-    run_k8s_config=UserDefinedDagsterK8sConfig(pod_spec_config={"automount_service_account_token": False})
-)
-
-
-def _own(run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
-    """Return what no code server decides; it goes over what code servers ask for."""
-    return K8sContainerContext(
-        namespace=place.namespace,
-        service_account_name=place.service_account,
-        labels={
-            "app.kubernetes.io/component": "run_worker",
-            "dagster/code-location": location,
-            "dagster/run-id": run.run_id,
-            "tenancy/location": location,
-            "tenancy/team": place.team,
-        },
-    )
 
 
 def _unknown(location: str) -> str:

@@ -11,10 +11,12 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from tenancy.cluster.resources import AMOUNTS, quantity
+from tenancy.cluster.resources import quantity
 
 SETTLE_SECONDS = 10.0
 """How long a pod may take to appear in the quota after its Job was made; until then its run is counted here."""
+
+COUNTED = ("cpu", "memory", "ephemeral-storage")
 
 Amounts = Mapping[str, Decimal]
 """By the names that quotas have: requests.cpu, limits.memory, pods."""
@@ -49,12 +51,12 @@ def amounts(resources: Mapping[str, Any]) -> Amounts:
     Args:
         resources: of the container; what it does not name, the namespace's LimitRange fills in, and is not known here.
     """
-    limits = {name: str(amount) for name, amount in (resources.get("limits") or {}).items() if name in AMOUNTS}
-    requests = {name: str(amount) for name, amount in (resources.get("requests") or {}).items() if name in AMOUNTS}
+    limits = {name: str(amount) for name, amount in (resources.get("limits") or {}).items() if name in COUNTED}
+    requests = {name: str(amount) for name, amount in (resources.get("requests") or {}).items() if name in COUNTED}
     found = {f"limits.{name}": quantity(amount) for name, amount in limits.items()}
     found |= {f"requests.{name}": quantity(amount) for name, amount in {**limits, **requests}.items()}
     one = Decimal(1)
-    same = {name: found[f"requests.{name}"] for name in AMOUNTS if f"requests.{name}" in found}
+    same = {name: found[f"requests.{name}"] for name in COUNTED if f"requests.{name}" in found}
     return {**found, **same, "pods": one, "count/pods": one, "count/jobs.batch": one}
 
 
