@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
-from tenancy.cluster import pauses
+from tenancy.cluster import pauses, room
 from tenancy.cluster.answers import ClusterBusyError
 from tenancy.cluster.launcher import TeamRunLauncher
 from tenancy.cluster.room import Room
@@ -504,6 +504,43 @@ def test_a_run_that_wants_more_than_the_whole_quota_is_refused(plane: Plane) -> 
     plane.dequeue()
     assert plane.status(run_id) == "FAILURE"
     assert "requests.cpu: 3 wanted, 2 of 2 left" in "".join(plane.messages(run_id))
+
+
+RESERVE = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+
+
+def test_runs_leave_room_in_the_quota_for_a_code_server(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is upgraded, or a node's drain takes it away: with runs on its last byte, its other pod would never come."""
+    monkeypatch.setattr(pauses, "FIRST_SECONDS", 0.0)
+    plane.home.change_places(lambda places: places["teams"]["weather"].update(reserve=RESERVE))
+    plane.api.set_quota("weather", {"limits.memory": "5Gi"}, {"limits.memory": "1Gi"})
+    first, second = plane.submit(), plane.submit()
+    plane.dequeue()
+    assert sorted([plane.status(first), plane.status(second)]) == ["QUEUED", "STARTING"]
+    waits = first if plane.status(first) == "QUEUED" else second
+    left = f"{2**31} wanted, {3 * 2**29} of 5Gi left, beside {2**29} for a code server"
+    message = f"the quota of team weather has no room for it: limits.memory: {left}."
+    assert f"The run waits in the queue: {message}" in plane.messages(waits)
+    plane.api.set_quota("weather", {"limits.memory": "6Gi"}, {"limits.memory": "1Gi"})
+    plane.dequeue()
+    assert plane.status(waits) == "STARTING"
+
+
+def test_a_quota_that_holds_no_run_beside_a_code_server_holds_one_run_at_a_time(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(room, "SETTLE_SECONDS", 0.0)
+    plane.home.change_places(lambda places: places["teams"]["weather"].update(reserve=RESERVE))
+    plane.api.set_quota("weather", {"limits.memory": "3Gi"}, {"limits.memory": "1Gi"})
+    first = plane.submit()
+    plane.dequeue()
+    second = plane.submit()
+    plane.dequeue()
+    assert [plane.status(first), plane.status(second)] == ["STARTING", "QUEUED"]
+    plane.api.end(first, failed=1)
+    plane.dequeue()
+    assert plane.status(second) == "STARTING"
 
 
 def test_without_the_right_to_see_quotas_runs_are_launched(plane: Plane) -> None:

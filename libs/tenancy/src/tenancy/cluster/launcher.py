@@ -37,7 +37,7 @@ from tenancy.cluster.jobs import Jobs
 from tenancy.cluster.last_good import LastGood
 from tenancy.cluster.pauses import Pauses
 from tenancy.cluster.places import Place, Places
-from tenancy.cluster.room import Room, amounts
+from tenancy.cluster.room import Amounts, Room, of_a_run, of_a_server
 from tenancy.cluster.sweeping import Janitor
 
 NAMESPACE_TAG = "tenancy/namespace"
@@ -66,7 +66,7 @@ class TeamRunLauncher(K8sRunLauncher):
         stock = self._api_client
         self._jobs = Jobs(stock.batch_api, stock.core_api, stock.logger, stock.sleeper, stock.timer)
         self._api_client = self._jobs
-        self._room = Room(self._jobs.quotas)
+        self._room = Room(self._jobs.quotas, lambda namespace: bool(self._jobs.unfinished(namespace)))
         self.pauses = Pauses()
         """Teams for whose runs there was no room a moment ago; the queue asks."""
 
@@ -117,8 +117,8 @@ class TeamRunLauncher(K8sRunLauncher):
     def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
         location, place = self._registered(run)
         context = contexts.of_run(run, self, location, place)
-        wanted = amounts(context.run_k8s_config.container_config.get("resources") or {})
-        if lacks := self._room.take(place.namespace, run.run_id, wanted):
+        wanted = of_a_run(context.run_k8s_config.container_config.get("resources") or {})
+        if lacks := self._room.take(place.namespace, run.run_id, wanted, self._reserve(place)):
             kind = RunRefusedError if any(lack.ever for lack in lacks) else ClusterBusyError
             raise kind(f"the quota of team {place.team} has no room for it: {'; '.join(map(str, lacks))}")
         try:
@@ -162,6 +162,10 @@ class TeamRunLauncher(K8sRunLauncher):
         # From the workspace, which the platform writes, and not from the code server.
         location = origin.repository_origin.code_location_origin.location_name if origin else ""
         return location, self._places.get().locations.get(location)
+
+    def _reserve(self, place: Place) -> Amounts:
+        team = self._places.get().teams.get(place.team)
+        return of_a_server(team.reserve) if team and team.reserve else {}
 
     def janitor(self, clock: Callable[[], float] = time.time) -> Janitor:
         """Return who removes the Jobs that runs have left over."""

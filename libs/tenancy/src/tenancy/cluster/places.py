@@ -12,7 +12,9 @@ The chart renders it from the register and its values into a ConfigMap that only
         ephemeral_storage: 10Gi
         scheduling: {node_selector: {pool: data}, tolerations: [{key: pool, operator: Exists}]}
     teams:
-      operations: {concurrent_runs: 4}
+      operations:
+        concurrent_runs: 4
+        reserve: {requests: {cpu: 100m, memory: 256Mi}, limits: {cpu: "1", memory: 512Mi}}
 """
 
 from typing import Annotated, Any
@@ -61,11 +63,22 @@ class Place(Closed):
     """Where a run's pod may be put; it does not choose."""
 
 
+class Resources(Closed):
+    """What one pod is given at least, and at most, by the name of the resource."""
+
+    requests: dict[str, Amount] = Field(default_factory=dict[str, str])
+    """At least."""
+    limits: dict[str, Amount] = Field(default_factory=dict[str, str])
+    """At most."""
+
+
 class TeamLimits(Closed):
     """What a team may do at the same time."""
 
     concurrent_runs: Annotated[int, Field(ge=1)]
     """Runs at once."""
+    reserve: Resources | None = None
+    """What runs leave of the team's quota: one code server more, which replaces another."""
 
 
 class Places(Closed):
