@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, str] = {
     "storage_ticks": "A tick on the lean storage",
     "import_cost": "What an import costs",
     "charts": "Charts of a hundred teams",
+    "image_start": "Until a code server serves",
 }
 
 RESULTS = Path(__file__).with_name("results")

@@ -69,6 +69,7 @@ def without_team(values: Values, team: str) -> Values:
             "locations": dict.fromkeys(gone),
             "images": {"locations": dict.fromkeys(gone)},
             "network": {"team_egress": {team: None}},
+            "service_accounts": {"team_annotations": {team: None}},
         },
     )
 

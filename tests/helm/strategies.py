@@ -49,6 +49,8 @@ def _of_scalar(kind: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
             return st.floats(allow_nan=False, allow_infinity=False)
         case "boolean":
             return st.booleans()
+        case "null":
+            return st.none()
         case other:
             raise AssertionError(other)
 
@@ -164,10 +166,34 @@ _HOLE = st.fixed_dictionaries(
     },
 ).filter(lambda hole: "cidrs" in hole or "namespace" in hole)
 
+_KEY = {"key": st.sampled_from(["a", "b.example/c"])}
+_TOLERATION = st.one_of(
+    st.just({"operator": "Exists"}),
+    st.fixed_dictionaries(_KEY, optional={"value": st.sampled_from(["", "on"]), "effect": st.just("NoSchedule")}),
+    st.fixed_dictionaries(
+        {**_KEY, "operator": st.just("Exists"), "effect": st.just("NoExecute")},
+        optional={"tolerationSeconds": st.integers(0, 10**9)},
+    ),
+)
+
 _KNOWN: Mapping[str, st.SearchStrategy[Any]] = {
     "Egress": _HOLE,
     "Resources": resources(),
+    "Toleration": _TOLERATION,
 }
+_LOCATION = st.fixed_dictionaries(
+    {"variables": variables},
+    optional={
+        key: of_schema(part).map(lambda own: {name: value for name, value in own.items() if value is not None})
+        for key, part in _DEFINITIONS["LocationOnCluster"]["properties"].items()
+        if key in {"code_servers", "run_pods"}
+    }
+    | {
+        "scheduling": of_schema(_DEFINITIONS["Scheduling"]).map(
+            lambda own: {"node_selector": {}, "tolerations": [], **own}
+        )
+    },
+)
 
 
 @st.composite
@@ -191,7 +217,7 @@ def values(
     drawn["teams"] = draw(teams(any_teams if of_teams is None else of_teams, of_locations))
     drawn["variables"] = draw(variables)
     full = [f"{team}-{name}" for team, body in drawn["teams"].items() for name in body["locations"]]
-    drawn["locations"] = {name: {"variables": draw(variables)} for name in full}
+    drawn["locations"] = {name: draw(_LOCATION) for name in full}
     drawn["images"] = {"platform": f"a.b/p@{DIGEST}", "locations": {name: f"a.b/{name}@{DIGEST}" for name in full}}
     return draw(_fitting(drawn))
 
@@ -217,6 +243,11 @@ def _fitting(draw: st.DrawFn, drawn: dict[str, Any]) -> dict[str, Any]:
     pods["most"] = {"cpu": "64", "memory": "1Ti"}
     network = drawn.setdefault("network", {})
     network["blocked_cidrs"] = [each for each in network.get("blocked_cidrs", []) if not each.endswith("/0")]
+    network["blocked_cidrs"] = network["blocked_cidrs"] or ["10.0.0.0/8"]
+    if "service_accounts" in drawn:
+        annotations = of_schema(SCHEMA["$defs"]["ServiceAccounts"]["properties"]["annotations"])
+        teams_of = st.dictionaries(st.sampled_from(sorted(drawn["teams"])), annotations, max_size=2)
+        drawn["service_accounts"]["team_annotations"] = draw(teams_of)
     network["team_egress"] = draw(
         st.dictionaries(st.sampled_from(sorted(drawn["teams"])), st.dictionaries(names(45), _HOLE, max_size=2))
     )

@@ -39,18 +39,19 @@ def test_after_the_control_plane_come_the_locations_and_then_the_test(name: str)
     values = environment(name)
     said = notes("platform", values)
     for team, location in releases.locations(values):
-        assert f"helm upgrade --install {team}-{location} helm/code-location -n {team} --atomic" in said
-        assert f"--set location={team}-{location}\n" in said
-    assert f"-f tenants.yaml -f environments/{name}/values.yaml -f environments/{name}/images.yaml" in said
+        install = f"helm upgrade --install {team}-{location} helm/code-location -n {team}"
+        assert f"{install} --set location={team}-{location} " in said
+    assert f"-f tenants.yaml -f environments/{name}/values.yaml -f <file with the images> --rollback-on-failure" in said
+    assert f".venv/bin/tenancy deploy {name}" in said
     assert "helm test platform -n dagster --logs" in said
 
 
 @pytest.mark.parametrize(
     ("change", "url"),
     [
-        ({"ingress": {"host": "a.example"}}, "https://a.example"),
-        ({"ingress": {"host": ""}, "gateway": {"host": "b.example", "name": "x"}}, "https://b.example"),
-        ({"ingress": {"host": "a.example"}, "webserver": {"path_prefix": "/dagster"}}, "https://a.example/dagster"),
+        ({"ingress": {"host": "a.example"}}, "a.example"),
+        ({"ingress": {"host": ""}, "gateway": {"host": "b.example", "name": "x"}}, "b.example"),
+        ({"ingress": {"host": "a.example"}, "webserver": {"path_prefix": "/dagster"}}, "a.example/dagster"),
         ({"ingress": {"host": ""}}, "kubectl port-forward -n dagster service/platform-webserver 3000:80"),
     ],
 )

@@ -100,8 +100,10 @@ def test_dagster_takes_whatever_the_models_take(values: dict[str, Any]) -> None:
             assert (config["bucket"], config["prefix"]) == (logs["bucket"], logs.get("prefix", "compute-logs"))
             assert isinstance(found.compute_log_manager, S3ComputeLogManager)
         places = Places.read(file(values, "-workspace", "places.yaml"))
-        scheduling = {"node_selector": {}, "tolerations": [], **values.get("scheduling", {})}
-        assert all(place.scheduling.model_dump() == scheduling for place in places.locations.values())
+        of_all = {"node_selector": {}, "tolerations": [], **values.get("scheduling", {})}
+        assert {name: place.scheduling.model_dump() for name, place in places.locations.items()} == {
+            name: {**of_all, **values["locations"][name].get("scheduling", {})} for name in places.locations
+        }
         limits = places.teams
         shared = [team for team in values["teams"] if team not in releases.dedicated(values)]
         assert {team: limit.concurrent_runs for team, limit in limits.items()} == {
@@ -139,9 +141,23 @@ def test_the_launcher_knows_what_a_code_server_takes_of_a_quota(name: str) -> No
     sizes = {"requests": {"cpu": "70m", "memory": "300Mi"}, "limits": {"cpu": "2", "memory": "700Mi"}}
     values = laid_over(environment(name), {"code_servers": {"resources": sizes}})
     values = laid_over(values, {"teams": {"idle": {**values["teams"]["fleet"], "locations": {}}}})
-    limits = Places.read(file(values, "-workspace", "places.yaml")).teams
+    own = {"requests": {"cpu": "1", "memory": "200Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}
+    of_alerts = {"locations": {"weather-alerts": {"code_servers": {"resources": own}}}}
+    limits = Places.read(file(laid_over(values, of_alerts), "-workspace", "places.yaml")).teams
     reserves = {team: limit.reserve.model_dump() if limit.reserve else None for team, limit in limits.items()}
-    assert reserves == {"fleet": sizes, "operations": sizes, "weather": sizes, "idle": None}
+    most = {"requests": {"cpu": "1", "memory": "300Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+    assert reserves == {"fleet": sizes, "operations": sizes, "weather": most, "idle": None}
+
+
+def test_the_launcher_knows_the_nodes_and_the_disk_of_a_location_s_runs() -> None:
+    own = {"node_selector": {"pool": "large"}, "tolerations": []}
+    values = laid_over(environment("prod"), {"locations": {"weather-alerts": {"scheduling": own}}})
+    values = laid_over(values, {"scheduling": {"node_selector": {"pool": "data"}}, "run_pods": {"scratch": "7Gi"}})
+    places = Places.read(file(values, "-workspace", "places.yaml")).locations
+    selected = {name: place.scheduling.node_selector["pool"] for name, place in places.items()}
+    assert selected.pop("weather-alerts") == "large"
+    assert set(selected.values()) == {"data"}
+    assert {place.ephemeral_storage for place in places.values()} == {"7Gi"}
 
 
 @each_environment
@@ -160,7 +176,7 @@ def test_the_least_quota_that_passes_has_room_for_a_run_beside_a_code_server_mor
             quota = Quota(
                 {"requests.cpu": f"{cpu * 1000 - less:.0f}m", "limits.memory": f"{memory / 2**20 - less:.0f}Mi"}, used
             )
-            assert len(list(shortages(with_quota(team, *quota.hard.values()), values))) == lacks
+            assert len(list(shortages(with_quota(team, *quota.hard.values()), values, values.locations))) == lacks
             assert len(lacking([quota], run, {}, server)) == lacks
 
 

@@ -49,12 +49,13 @@ tenancy/team: {{ include "location.team" . | quote }}
 - {name: LOCATION, value: {{ .Values.location | quote }}}
 - {name: LEDGER_SCHEMA, value: $(DATABASE_USERNAME)}
 - {name: LEDGER_URL, value: "postgresql://$(DATABASE_USERNAME):$(DATABASE_PASSWORD)@$(DATABASE_HOST):$(DATABASE_PORT)/ledger?sslmode=$(DATABASE_SSLMODE)"}
-{{- /* Not by `merge`, for which false, 0 and "" are nothing. */}}
-{{- $variables := dict }}
-{{- range $each := list .Values.variables (index .Values.locations .Values.location).variables }}
-{{- range $name, $value := $each }}{{ $_ := set $variables $name $value }}{{ end }}
-{{- end }}
-{{- include "common.variables" $variables }}
+{{- include "common.variables" (include "location.setting" (list . "variables") | fromJson) }}
+{{- end -}}
+
+{{/* A map of values with what the location has in place of it, as JSON. (list $ "key") */}}
+{{- define "location.setting" -}}
+{{- $ := index . 0 -}}
+{{- include "common.over" (list (index $.Values (index . 1)) (index $.Values.locations $.Values.location (index . 1))) -}}
 {{- end -}}
 
 {{/*
@@ -75,20 +76,24 @@ are not here: the launcher takes them from the platform. $
       "enable_service_links" false
       "security_context" (dict "run_as_non_root" true "run_as_user" 10001 "run_as_group" 10001 "fs_group" 10001 "seccomp_profile" (dict "type" "RuntimeDefault"))
       "termination_grace_period_seconds" 60
-      "volumes" (list (dict "name" "tmp" "empty_dir" (dict))) -}}
-{{- with .Values.scheduling.node_selector }}{{- $_ := set $pod "node_selector" . }}{{- end -}}
-{{- with .Values.scheduling.tolerations }}{{- $_ := set $pod "tolerations" . }}{{- end -}}
+      "volumes" (list (dict "name" "tmp" "empty_dir" (dict "size_limit" .Values.run_pods.scratch))) -}}
+{{- $scheduling := include "location.setting" (list . "scheduling") | fromJson -}}
+{{- $runs := include "location.setting" (list . "run_pods") | fromJson -}}
+{{- with $scheduling.node_selector }}{{- $_ := set $pod "node_selector" . }}{{- end -}}
+{{- with $scheduling.tolerations }}{{- $_ := set $pod "tolerations" . }}{{- end -}}
 {{- $container := dict
       "env" $variables
-      "resources" .Values.run_pods.resources
+      "resources" $runs.resources
       "security_context" (dict "allow_privilege_escalation" false "read_only_root_filesystem" true "capabilities" (dict "drop" (list "ALL")))
       "volume_mounts" (list (dict "name" "tmp" "mount_path" "/tmp")) -}}
+{{- $config := dict
+      "container_config" $container
+      "pod_spec_config" $pod
+      "job_spec_config" (dict "ttl_seconds_after_finished" (int64 $runs.keep_seconds) "backoff_limit" 0) -}}
+{{- if or $runs.pod_annotations $runs.pod_labels -}}
+{{- $_ := set $config "pod_template_spec_metadata" (dict "annotations" $runs.pod_annotations "labels" $runs.pod_labels) -}}
+{{- end -}}
 {{- $pulls := list -}}
 {{- range .Values.image_pull_secrets }}{{- $pulls = append $pulls (dict "name" .) }}{{- end -}}
-{{- dict "k8s" (dict
-      "image_pull_secrets" $pulls
-      "run_k8s_config" (dict
-        "container_config" $container
-        "pod_spec_config" $pod
-        "job_spec_config" (dict "ttl_seconds_after_finished" (int64 .Values.run_pods.keep_seconds) "backoff_limit" 0))) | toJson -}}
+{{- dict "k8s" (dict "image_pull_secrets" $pulls "run_k8s_config" $config) | toJson -}}
 {{- end -}}

@@ -190,7 +190,7 @@ def test_loading_one_environment_raises_all_of_its_problems(root: Path) -> None:
 
 def test_a_quota_has_room_for_the_code_servers_and_a_run(root: Path) -> None:
     large = "code_servers: {replicas: 7}\nstorage: {lean: true}"
-    lack = "too little for 8 code servers of 512Mi (one of them during an upgrade) and a run of 1Gi"
+    lack = "too little for 8 code servers (one of them during an upgrade) and a run, which need 5120Mi"
     remedy = "raise it, or lower code_servers.resources or run_pods.resources"
     assert change(root, "dev", "storage: {lean: true}", large) == [
         f"dev:1: team weather has a quota of memory 4Gi in tenants.yaml, {lack}: {remedy}",

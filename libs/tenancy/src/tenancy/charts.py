@@ -1,13 +1,15 @@
 """The charts' values as files: `values.yaml` with every default, `values.schema.json`, and the page that lists them."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from tenancy.closed import Closed
+from tenancy.closed import Closed, schema_of
 from tenancy.cluster_values import Amounts, ClusterValues, Image
+from tenancy.document import mapping, sequence
 from tenancy.environments import EnvironmentOnCluster
 from tenancy.register import Organization, Teams
 
@@ -29,14 +31,24 @@ between environments) and `environments/<env>/images.yaml` (what runs where, wri
 
 ```sh
 helm upgrade --install platform helm/platform --namespace dagster --create-namespace \\
-  -f tenants.yaml -f environments/dev/values.yaml -f environments/dev/images.yaml
+  -f tenants.yaml -f environments/dev/values.yaml -f environments/dev/images.yaml --rollback-on-failure --wait
 helm upgrade --install operations-departures helm/code-location --namespace operations \\
   -f tenants.yaml -f environments/dev/values.yaml -f environments/dev/images.yaml \\
-  --set location=operations-departures
+  --set location=operations-departures --rollback-on-failure --wait
 ```
 
+`tenancy deploy dev` runs this for the control plane and all locations, and says why one does not come up.
+
 The schema is closed: a key that is not listed is refused, by name. Every key below has a default and may stand in
-`environments/<env>/values.yaml`.
+`environments/<env>/values.yaml`. A location has its own `variables` there, and may have its own `code_servers` (`replicas`,
+`start_seconds`, `resources`), `run_pods` (`resources`) and `scheduling`:
+
+```yaml
+locations:
+  weather-alerts:
+    variables: {{}}
+    run_pods: {{resources: {{requests: {{cpu: "1", memory: 4Gi}}, limits: {{cpu: "2", memory: 4Gi}}}}}}
+```
 
 | key | default | what it is |
 | --- | --- | --- |
@@ -68,6 +80,26 @@ class CodeLocationValues(PlatformValues):
 
     location: str
     """Dagster name of the location, <team>-<location>; also the release's name."""
+
+
+def schema_of_all(model: type[PlatformValues]) -> dict[str, object]:
+    """Return the schema of a chart's values once `values.yaml` is below them: every key that stands there is there.
+
+    Whoever writes a key and nothing after it takes the default away, in Helm's eyes; without this nobody would notice.
+    """
+    schema = copy.deepcopy(schema_of(model))
+    definitions = mapping(schema["$defs"])
+    parts = list(ClusterValues.model_fields)
+    schema["required"] = [*sequence(schema["required"]), *parts]
+    open_parts = [mapping(mapping(schema["properties"])[name]) for name in parts]
+    while open_parts:
+        name = str(open_parts.pop().get("$ref")).rpartition("/")[2]
+        if name in definitions:
+            part = mapping(definitions[name])
+            part["required"] = list(mapping(part["properties"]))
+            open_parts += map(mapping, mapping(part["properties"]).values())
+    mapping(schema["properties"])["global"] = {"type": "object", "description": "Helm's own; not used."}
+    return schema
 
 
 def values() -> str:

@@ -4,9 +4,9 @@ Everything here has a default and may stand in `environments/<env>/values.yaml`.
 `values.schema.json` and the page docs/reference/helm-values.md are made from these models by `tenancy render`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema, model_validator
 
 from tenancy.closed import Closed
 from tenancy.register import Cpu, Label, Memory, matching
@@ -18,10 +18,11 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 _URL = rf"^(https?://{DNS_NAME}(:[0-9]{{1,5}})?(/[A-Za-z0-9._~/-]*)?)?$"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 Cidr = Annotated[str, *matching(rf"^({_OCTET}\.){{3}}{_OCTET}/([0-9]|[12][0-9]|3[0-2])$", "must be as in 10.0.0.0/8")]
+_TAG, _DIGEST = ":[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", "@sha256:[0-9a-f]{64}"
 Image = Annotated[
     str,
     *matching(
-        r"^[a-z0-9][a-z0-9._/:-]{0,200}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64})$",
+        rf"^[a-z0-9][a-z0-9._/:-]{{0,200}}({_TAG}({_DIGEST})?|{_DIGEST})$",
         "must be an image with its tag or digest, as in registry.example/team@sha256:...",
     ),
 ]
@@ -35,6 +36,7 @@ LabelValue = Annotated[
     ),
 ]
 Annotations = dict[LabelKey, str]
+Labels = dict[LabelKey, LabelValue]
 _SECONDS = WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 10**9})
 Module = Annotated[str, *matching(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", "must be a Python name")]
 
@@ -82,6 +84,10 @@ class ControlPlane(Closed):
     """A team with `isolation: dedicated`: this release is its own control plane. Empty: the one that teams share."""
     variables: Variables = {}
     """Environment variables of webserver and daemon, such as credentials for the store of compute logs."""
+    pod_annotations: Annotations = {}
+    """Annotations of the pods of webserver and daemon."""
+    pod_labels: Labels = {}
+    """Labels of these pods, beside the platform's own."""
 
 
 class Webserver(Closed):
@@ -117,8 +123,14 @@ class CodeServers(Closed):
     """Pods of each location."""
     drain_seconds: Annotated[int, Field(ge=5, le=600)] = 65
     """How long a pod that is replaced may finish what it has begun; a sensor's evaluation takes up to 60 s."""
+    start_seconds: Annotated[int, Field(ge=10, le=3600)] = 180
+    """How long a pod may take until it serves; one that takes longer is started again."""
     resources: Resources = resources("100m", "256Mi", "1", "512Mi")
     """Of each pod."""
+    pod_annotations: Annotations = {}
+    """Annotations of the pods."""
+    pod_labels: Labels = {}
+    """Labels of the pods, beside the platform's own."""
 
 
 class RunPods(Closed):
@@ -128,12 +140,18 @@ class RunPods(Closed):
     """Of each run that asks for nothing else by its tag tenancy/resources."""
     most: Amounts = Amounts(cpu="4", memory="8Gi")
     """Most that the tag may ask for, and most that any container in a team's namespace may have."""
+    scratch: Memory = "10Gi"
+    """What a run may write to /tmp, and any container in a team's namespace to its node's disk."""
     keep_seconds: Annotated[int, Field(ge=60, le=604_800)] = 86_400
     """How long a finished run's pod is kept, for its log."""
     start_timeout_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
     """A run whose pod has not begun after this long fails; pulling an image and finding room count."""
     max_seconds: Annotated[int, Field(ge=60, le=604_800)] = 86_400
     """A run that takes longer is ended."""
+    pod_annotations: Annotations = {}
+    """Annotations of the pods: cluster-autoscaler.kubernetes.io/safe-to-evict: "false"."""
+    pod_labels: Labels = {}
+    """Labels of the pods, beside Dagster's own."""
 
 
 class Toleration(Closed):
@@ -150,11 +168,21 @@ class Toleration(Closed):
     tolerationSeconds: Annotated[int | None, Field(ge=0, le=10**9), _SECONDS] = None  # noqa: N815 - Kubernetes' name
     """How long a pod stays after a taint NoExecute has come; not given: for ever."""
 
+    @model_validator(mode="after")
+    def _as_kubernetes_takes_it(self) -> Self:
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("a toleration without key tolerates every taint: write operator: Exists")
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with operator: Exists has no value")
+        if self.tolerationSeconds is not None and self.effect != "NoExecute":
+            raise ValueError("tolerationSeconds is for effect: NoExecute only")
+        return self
+
 
 class Scheduling(Closed):
     """Which nodes pods may be put on; for the control plane, code servers and runs alike."""
 
-    node_selector: dict[LabelKey, LabelValue] = {}
+    node_selector: Labels = {}
     """Labels that a node must have."""
     tolerations: list[Toleration] = []
     """Taints that are tolerated, as Kubernetes writes them."""
@@ -175,7 +203,8 @@ class Passwords(Closed):
     """Where the passwords of the control plane's and the teams' logins come from."""
 
     source: Literal["generated", "existing", "external"] = "generated"
-    """generated: made at the first install and kept. existing: Secrets that you bring. external: ExternalSecrets."""
+    """generated: made at the first install and kept; not with tools that render without a cluster, such as Argo CD.
+    existing: Secrets that you bring. external: ExternalSecrets."""
     store: SecretName = "secrets"
     """ClusterSecretStore of the External Secrets Operator."""
     path: Annotated[str, *matching(r"^[A-Za-z0-9/_.+=@-]{1,400}$", "must be a path without spaces")] = (
@@ -208,8 +237,9 @@ class Database(Closed):
     """Host name. Must be set unless the database is embedded."""
     port: Port = 5432
     """Port."""
-    sslmode: Literal["disable", "require"] = "require"
-    """How connections are secured, as libpq names it."""
+    sslmode: Literal["disable", "require", "verify-full"] = "require"
+    """How connections are secured, as libpq names it. verify-full wants the authority's certificate in the images, and
+    its path as PGSSLROOTCERT in `variables` and `control_plane.variables`."""
     cidrs: list[Cidr] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
     """Where the database may be: the hole in the teams' network policies, at its port only."""
     admin_secret: AdminSecret = AdminSecret()
@@ -259,6 +289,8 @@ class Network(Closed):
         "192.168.0.0/16",
     ]
     """What is not the internet: the cluster's own and private addresses, and the cloud's metadata service."""
+    dns_cidrs: list[Cidr] = []
+    """Addresses that resolve names, beside the pods of kube-system: NodeLocal DNSCache's 169.254.20.10/32."""
     egress: dict[Label, Egress] = {}
     """Holes by name, for the pods of all teams: object-store: {namespace: minio, ports: [9000]}."""
     team_egress: dict[str, dict[Label, Egress]] = {}
@@ -298,6 +330,8 @@ class ServiceAccounts(Closed):
     annotations: Annotations = {}
     """On those of teams; {team} stands for the team's name. For an identity in the cloud on EKS:
     eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/dagster-{team}"""
+    team_annotations: dict[str, Annotations] = {}
+    """On those of one team, by its name; they win over the ones of all."""
     control_plane_annotations: Annotations = {}
     """On that of the control plane."""
 
@@ -331,3 +365,5 @@ class ClusterValues(Closed):
     """The service accounts of code servers, runs and control plane."""
     image_pull_secrets: list[SecretName] = []
     """Secrets with a registry's login; they must exist in the control plane's and each team's namespace."""
+    removed_teams: list[Label] = []
+    """Teams whose namespace may be deleted, with everything in it, because tenants.yaml has them no more."""

@@ -14,6 +14,7 @@ from tenancy.capacity import shortages
 from tenancy.closed import Closed, near, nearest, validate
 from tenancy.cluster_values import ClusterValues
 from tenancy.document import Document, InvalidFileError, Key, Problem, mapping
+from tenancy.location_values import LocationOnCluster, LocationValues
 from tenancy.reading import read
 from tenancy.register import Register
 from tenancy.variables import Scalar, SecretRef, Variables
@@ -43,13 +44,6 @@ class Storage(Closed):
     """true: LeanPostgresStorage, which keeps connections. false: dagster-postgres as it comes, over the same tables."""
 
 
-class LocationValues(Closed):
-    """What one code location sees beside the variables of all."""
-
-    variables: Variables
-    """Environment variables of this location only; they win over those of all locations."""
-
-
 class Environment(Closed):
     """The values of one environment."""
 
@@ -61,7 +55,7 @@ class Environment(Closed):
     """How the Dagster instance uses its database."""
     variables: Variables
     """Environment variables of every code location."""
-    locations: dict[str, LocationValues]
+    locations: Mapping[str, LocationValues]
     """Every code location of the register, by its Dagster name."""
 
     def variables_for(self, dagster_name: str) -> dict[str, Scalar | SecretRef]:
@@ -73,6 +67,9 @@ class Environment(Closed):
 
 class EnvironmentOnCluster(Environment, ClusterValues):
     """The values of an environment that is a cluster's: also what the charts want to know."""
+
+    locations: Mapping[str, LocationOnCluster]  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    """Every code location of the register, by its Dagster name."""
 
 
 def values_path(root: Path, environment: str) -> Path:
@@ -123,7 +120,10 @@ def check(root: Path, register: Register | None) -> list[Problem]:
             environment, own = _environment(documents[name], name)
             problems += own
             if register and isinstance(environment, EnvironmentOnCluster):
-                problems += [documents[name].problem((), text) for text in shortages(register, environment)]
+                problems += [
+                    documents[name].problem((), text)
+                    for text in shortages(register, environment, environment.locations)
+                ]
     for path in sorted((root / "environments").glob("*/values.yaml")):
         if path.parent.name not in ENVIRONMENTS:
             problems.append(Problem(str(path), 0, (), f"is no environment; known: {', '.join(ENVIRONMENTS)}"))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
 from tenancy import charts
-from tenancy.closed import Closed, schema_of
+from tenancy.closed import schema_of
 from tenancy.environments import EnvironmentOnCluster
 from tenancy.register import Register
 
@@ -74,15 +74,9 @@ def _yaml_list(key: str, entries: list[str]) -> str:
     return f"# {MADE}\n{key}:\n{''.join(entries)}" if entries else f"# {MADE}\n{key}: []\n"
 
 
-def _schema_of(model: type[Closed]) -> Callable[[Register], str]:
-    def text(_: Register) -> str:
-        head = {
-            "$comment": charts.HEAD,
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-        }
-        return json.dumps({**head, **schema_of(model)}, indent=2) + "\n"
-
-    return text
+def _schema(schema: Mapping[str, object]) -> str:
+    head = {"$comment": charts.HEAD, "$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**head, **schema}, indent=2) + "\n"
 
 
 _FILES: Mapping[str, Callable[[Register], str]] = {
@@ -91,11 +85,11 @@ _FILES: Mapping[str, Callable[[Register], str]] = {
     "dg.toml": dg_workspace,
     "docker-bake.json": bake,
     "docs/reference/helm-values.md": lambda _: charts.page(),
-    "environments/values.schema.json": _schema_of(EnvironmentOnCluster),
-    "helm/code-location/values.schema.json": _schema_of(charts.CodeLocationValues),
+    "environments/values.schema.json": lambda _: _schema(schema_of(EnvironmentOnCluster)),
+    "helm/code-location/values.schema.json": lambda _: _schema(charts.schema_of_all(charts.CodeLocationValues)),
     "helm/code-location/values.yaml": lambda _: charts.values(),
-    "helm/platform/values.schema.json": _schema_of(charts.PlatformValues),
+    "helm/platform/values.schema.json": lambda _: _schema(charts.schema_of_all(charts.PlatformValues)),
     "helm/platform/values.yaml": lambda _: charts.values(),
-    "tenants.schema.json": _schema_of(Register),
+    "tenants.schema.json": lambda _: _schema(schema_of(Register)),
     "workspace.yaml": workspace,
 }

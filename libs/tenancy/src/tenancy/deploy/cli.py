@@ -89,4 +89,5 @@ def command(
         click.echo("ended; what was not yet deployed is undone", err=True)
         sys.exit(130)
     if failed:
-        sys.exit(f"not deployed: {', '.join(failed)}")
+        click.echo(f"not deployed: {', '.join(failed)}", err=True)
+        sys.exit(1)
