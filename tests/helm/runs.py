@@ -14,6 +14,7 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._serdes import ConfigurableClassData
 from dagster_k8s.job import construct_dagster_k8s_job
+from tenancy.cluster import contexts
 from tenancy.cluster.launcher import TeamRunLauncher
 
 from tests.helm import kubelet, releases
@@ -78,7 +79,8 @@ def job(launcher: TeamRunLauncher, code_server: Object, *, name: str = "dagster-
         job_code_origin=JobPythonOrigin("job", code),
         remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(at, "__repository__"), "job"),
     )
-    context = launcher.get_container_context_for_run(run)
+    # Not get_container_context_for_run, which finds a run's Job after a refusal too.
+    context = contexts.of_run(run, launcher, *launcher._registered(run))  # pyright: ignore[reportPrivateUsage]
     made = construct_dagster_k8s_job(
         job_config=context.get_k8s_job_config(job_image=image, run_launcher=launcher),
         args=["dagster", "api", "execute_run", "{}"],

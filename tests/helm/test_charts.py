@@ -65,11 +65,11 @@ def test_after_a_location_comes_a_look_at_its_pods() -> None:
     assert "helm test platform -n dagster --logs" in said
 
 
-def test_a_team_is_ten_objects_whatever_its_locations_and_however_many_there_are() -> None:
+def test_a_team_is_twelve_objects_whatever_its_locations_and_however_many_there_are() -> None:
     few, none, more = (
         Counter(each["kind"] for each in releases.platform(releases.many(teams, locations)).objects)
         for teams, locations in ((10, 0), (1, 0), (100, 5))
     )
-    assert sum((few - none).values()) == 9 * 10
-    assert sum((more - few).values()) == 90 * 10
+    assert sum((few - none).values()) == 9 * 12
+    assert sum((more - few).values()) == 90 * 12
     assert (more["Deployment"], more["Job"], more["ConfigMap"]) == (2, 2, 2)

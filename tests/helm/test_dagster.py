@@ -15,8 +15,11 @@ from dagster_obstore.s3.compute_log_manager import S3ComputeLogManager
 from hypothesis import given
 from lean_postgres import LeanPostgresStorage
 from tenancy import register
+from tenancy.capacity import shortages
+from tenancy.charts import PlatformValues
 from tenancy.cluster.coordinator import TeamRunCoordinator
 from tenancy.cluster.places import Places
+from tenancy.cluster.room import Quota, lacking, of_a_run, of_a_server
 
 from tests.helm import checks, releases, runs, strategies
 from tests.helm.fuzzing import few
@@ -96,7 +99,12 @@ def test_dagster_takes_whatever_the_models_take(values: dict[str, Any]) -> None:
             config = found.compute_logs_data.config_dict
             assert (config["bucket"], config["prefix"]) == (logs["bucket"], logs.get("prefix", "compute-logs"))
             assert isinstance(found.compute_log_manager, S3ComputeLogManager)
-        limits = Places.read(file(values, "-workspace", "places.yaml")).teams
+        places = Places.read(file(values, "-workspace", "places.yaml"))
+        of_all = {"node_selector": {}, "tolerations": [], **values.get("scheduling", {})}
+        assert {name: place.scheduling.model_dump() for name, place in places.locations.items()} == {
+            name: {**of_all, **values["locations"][name].get("scheduling", {})} for name in places.locations
+        }
+        limits = places.teams
         shared = [team for team in values["teams"] if team not in releases.dedicated(values)]
         assert {team: limit.concurrent_runs for team, limit in limits.items()} == {
             team: values["teams"][team]["quota"]["concurrent_runs"] for team in shared
@@ -126,6 +134,57 @@ def test_the_launcher_reads_where_each_location_s_runs_belong(name: str) -> None
         place = places.locations[location.dagster_name]
         assert (place.team, place.namespace) == (location.team, location.team)
         assert f"ServiceAccount/{place.namespace}/{place.service_account}" in accounts
+
+
+@each_environment
+def test_the_launcher_knows_what_a_code_server_takes_of_a_quota(name: str) -> None:
+    sizes = {"requests": {"cpu": "70m", "memory": "300Mi"}, "limits": {"cpu": "2", "memory": "700Mi"}}
+    values = laid_over(environment(name), {"code_servers": {"resources": sizes}})
+    values = laid_over(values, {"teams": {"idle": {**values["teams"]["fleet"], "locations": {}}}})
+    own = {"requests": {"cpu": "1", "memory": "200Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}
+    of_alerts = {"locations": {"weather-alerts": {"code_servers": {"resources": own}}}}
+    limits = Places.read(file(laid_over(values, of_alerts), "-workspace", "places.yaml")).teams
+    reserves = {team: limit.reserve.model_dump() if limit.reserve else None for team, limit in limits.items()}
+    most = {"requests": {"cpu": "1", "memory": "300Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+    assert reserves == {"fleet": sizes, "operations": sizes, "weather": most, "idle": None}
+
+
+def test_the_launcher_knows_the_nodes_and_the_disk_of_a_location_s_runs() -> None:
+    own = {"node_selector": {"pool": "large"}, "tolerations": []}
+    values = laid_over(environment("prod"), {"locations": {"weather-alerts": {"scheduling": own}}})
+    values = laid_over(values, {"scheduling": {"node_selector": {"pool": "data"}}, "run_pods": {"scratch": "7Gi"}})
+    places = Places.read(file(values, "-workspace", "places.yaml")).locations
+    selected = {name: place.scheduling.node_selector["pool"] for name, place in places.items()}
+    assert selected.pop("weather-alerts") == "large"
+    assert set(selected.values()) == {"data"}
+    assert {place.ephemeral_storage for place in places.values()} == {"7Gi"}
+
+
+@each_environment
+def test_the_least_quota_that_passes_has_room_for_a_run_beside_a_code_server_more(name: str) -> None:
+    """`tenancy check` and the launcher go by the same account."""
+    values = PlatformValues.model_validate(environment(name))
+    limits = Places.read(file(environment(name), "-workspace", "places.yaml")).teams
+    for team, body in REGISTER.teams.items():
+        reserve = limits[team].reserve
+        assert reserve is not None
+        server, run = of_a_server(reserve), of_a_run(values.run_pods.resources.model_dump())
+        pods = values.code_servers.replicas * len(body.locations)
+        cpu, memory = ((pods + 1) * server[counted] + run[counted] for counted in ("requests.cpu", "limits.memory"))
+        used = {counted: f"{pods * server[counted]:f}" for counted in ("requests.cpu", "limits.memory")}
+        for less, lacks in ((0, 0), (1, 2)):
+            quota = Quota(
+                {"requests.cpu": f"{cpu * 1000 - less:.0f}m", "limits.memory": f"{memory / 2**20 - less:.0f}Mi"}, used
+            )
+            assert len(list(shortages(with_quota(team, *quota.hard.values()), values, values.locations))) == lacks
+            assert len(lacking([quota], run, {}, server)) == lacks
+
+
+def with_quota(team: str, cpu: str, memory: str) -> register.Register:
+    """Return the register of one team with another quota."""
+    body = REGISTER.teams[team]
+    quota = body.quota.model_copy(update={"cpu": cpu, "memory": memory})
+    return REGISTER.model_copy(update={"teams": {team: body.model_copy(update={"quota": quota})}})
 
 
 @each_environment

@@ -13,12 +13,16 @@ from tests.helm.rendering import Object
 LAUNCHING = {
     ("batch", "jobs"): {"create", "delete", "list"},
     ("batch", "jobs/status"): {"get"},
-    ("", "pods"): {"list", "delete"},
+    ("", "pods"): {"list"},
     ("", "pods/log"): {"get"},
     ("", "events"): {"list"},
     ("", "resourcequotas"): {"list"},
 }
-"""Least that the launcher needs; libs/tenancy/tests/cluster sees to it that it asks for no more."""
+ROLES = {
+    "launch-runs": ("daemon", "platform-control-plane", LAUNCHING),
+    "end-runs": ("webserver", "platform-webserver", {("batch", "jobs"): {"delete"}}),
+}
+"""Who has them, and the least that they need; libs/tenancy/tests/cluster sees to it that they ask for no more."""
 
 
 def platform(name: str, **change: Any) -> Mapping[str, Object]:
@@ -44,22 +48,32 @@ def test_a_namespace_is_restricted_bounded_and_closed(name: str, team: str) -> N
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_the_control_plane_may_launch_runs_and_nothing_else_and_nobody_else_may(name: str) -> None:
+def test_the_daemon_may_launch_runs_and_the_webserver_end_them_and_nobody_may_more(name: str) -> None:
     objects = platform(name)
     assert not [label for label in objects if label.startswith("Cluster")]
     teams = set(environment(name)["teams"])
     for kind in ("Role", "RoleBinding"):
         assert {label for label in objects if label.startswith(f"{kind}/")} == {
-            f"{kind}/{each}/launch-runs" for each in teams
+            f"{kind}/{team}/{role}" for team in teams for role in ROLES
         }
-    for team in teams:
-        rules = objects[f"Role/{team}/launch-runs"]["rules"]
-        assert {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in rules} == LAUNCHING
-        assert all(len(rule["apiGroups"]) == len(rule["resources"]) == 1 for rule in rules)
-        binding = objects[f"RoleBinding/{team}/launch-runs"]
-        assert binding["subjects"] == [
-            {"kind": "ServiceAccount", "name": "platform-control-plane", "namespace": "dagster"}
-        ]
+    for role, (component, account, least) in ROLES.items():
+        pod = objects[f"Deployment/dagster/platform-{component}"]["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] == account
+        assert f"ServiceAccount/dagster/{account}" in objects
+        for team in teams:
+            rules = objects[f"Role/{team}/{role}"]["rules"]
+            assert {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in rules} == least
+            assert all(len(rule["apiGroups"]) == len(rule["resources"]) == 1 for rule in rules)
+            binding = objects[f"RoleBinding/{team}/{role}"]
+            assert binding["roleRef"]["name"] == role
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "dagster"}]
+
+
+def test_webserver_and_daemon_have_the_control_plane_s_identity_in_the_cloud() -> None:
+    identity = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}
+    objects = platform("prod", service_accounts={"control_plane_annotations": identity})
+    for _, account, _ in ROLES.values():
+        assert objects[f"ServiceAccount/dagster/{account}"]["metadata"]["annotations"] == identity
 
 
 def secrets(objects: Mapping[str, Object]) -> dict[str, dict[str, str]]:

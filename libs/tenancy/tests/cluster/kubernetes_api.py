@@ -6,9 +6,10 @@ The real one is asked in `tests/e2e`.
 import json
 import re
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -39,9 +40,16 @@ class KubernetesApi:
     lost_answers: int = 0
     """How many of the next Jobs are made without an answer."""
     may_see_quotas: bool = True
+    not_listed: set[str] = field(default_factory=set[str])
+    """Namespaces whose Jobs may not be seen."""
+    page: int = 500
+    """How many Jobs are listed at once, at most."""
     is_down: bool = False
     asked: set[str] = field(default_factory=set[str])
     """Resource and verb of every request, as a Role names them."""
+    before_deletion: Callable[[], None] | None = None
+    """What happens before the next Job is deleted."""
+    _version: int = 0
 
     def job_of(self, run_id: str) -> dict[str, Any]:
         """Return the Job of a run."""
@@ -49,7 +57,20 @@ class KubernetesApi:
 
     def end(self, run_id: str, **status: int) -> None:
         """Give the Job of a run a status."""
-        self.job_of(run_id)["status"] = {**status, "startTime": BEGUN}
+        kind = "Failed" if status.get("failed") else "Complete" if status.get("succeeded") else None
+        conditions = [{"type": kind, "status": "True"}] if kind else []
+        job = self.job_of(run_id)
+        job["status"] = {**status, "startTime": BEGUN, "conditions": conditions}
+        self._change(job)
+
+    def age(self, run_id: str, seconds: float) -> None:
+        """Let the Job of a run have been made some time ago."""
+        made = datetime.now(UTC) - timedelta(seconds=seconds)
+        self.job_of(run_id)["metadata"]["creationTimestamp"] = made.isoformat()
+
+    def _change(self, job: dict[str, Any]) -> None:
+        self._version += 1
+        job["metadata"]["resourceVersion"] = str(self._version)
 
     def set_quota(self, namespace: str, hard: Mapping[str, str], used: Mapping[str, str]) -> None:
         """Give a namespace one quota."""
@@ -61,7 +82,8 @@ class KubernetesApi:
         self.jobs.clear()
         self.quotas.clear()
         self.refusals.clear()
-        self.lost_answers, self.may_see_quotas, self.is_down = 0, True, False
+        self.not_listed.clear()
+        self.lost_answers, self.may_see_quotas, self.is_down, self.page = 0, True, False, 500
 
     def answer(self, verb: str, path: str, body: Any) -> tuple[int, Any] | None:
         """Answer one request; None for no answer at all."""
@@ -105,12 +127,42 @@ class KubernetesApi:
         if verb == "POST":
             return self._make_job(namespace, body)
         if name is None:
-            (selected,) = parse_qs(query)["fieldSelector"]
-            job = self.jobs.get((namespace, selected.removeprefix("metadata.name=")))
-            return 200, {"kind": "JobList", "items": [job] if job else []}
-        if (namespace, name) not in self.jobs:
+            return self._list(namespace, {key: value for key, (value,) in parse_qs(query).items()})
+        if verb == "DELETE":
+            return self._delete(namespace, name, body)
+        job = self.jobs.get((namespace, name))
+        return (200, job) if job else error(404, f'jobs.batch "{name}" not found')
+
+    def _list(self, namespace: str, query: Mapping[str, str]) -> tuple[int, Any]:
+        if namespace in self.not_listed:
+            return error(403, f'jobs.batch is forbidden in the namespace "{namespace}"')
+        found = [job for (where, _), job in self.jobs.items() if where == namespace]
+        match query:
+            case {"labelSelector": "app.kubernetes.io/component=run_worker,dagster/run-id", "limit": limit}:
+                assert query["fieldSelector"] == "status.successful=0"
+                found = [job for job in found if not job["status"].get("succeeded")]
+                assert all("dagster/run-id" in job["metadata"]["labels"] for job in found)
+                begin, size = int(query.get("continue", "0")), min(int(limit), self.page)
+                more = {"continue": str(begin + size)} if len(found) > begin + size else {}
+                return 200, {"kind": "JobList", "metadata": more, "items": found[begin : begin + size]}
+            case {"fieldSelector": selector}:
+                found = [job for job in found if f"metadata.name={job['metadata']['name']}" == selector]
+                return 200, {"kind": "JobList", "metadata": {}, "items": found}
+            case _:
+                raise AssertionError(f"the launcher lists Jobs by {query}")
+
+    def _delete(self, namespace: str, name: str, options: Mapping[str, Any]) -> tuple[int, Any]:
+        if self.before_deletion is not None:
+            happens, self.before_deletion = self.before_deletion, None
+            happens()
+        assert options["propagationPolicy"] == "Background", "the pods of the Job would stay"
+        job = self.jobs.get((namespace, name))
+        if job is None:
             return error(404, f'jobs.batch "{name}" not found')
-        return 200, self.jobs.pop((namespace, name)) if verb == "DELETE" else self.jobs[namespace, name]
+        wanted = (options.get("preconditions") or {}).get("resourceVersion")
+        if wanted not in (None, job["metadata"]["resourceVersion"]):
+            return error(409, f'Operation cannot be fulfilled on jobs.batch "{name}": Precondition failed')
+        return 200, self.jobs.pop((namespace, name))
 
     def _make_job(self, namespace: str, job: dict[str, Any]) -> tuple[int, Any] | None:
         if self.refusals:
@@ -119,6 +171,8 @@ class KubernetesApi:
         if key in self.jobs:
             return error(409, f'jobs.batch "{key[1]}" already exists')
         self.jobs[key] = {**job, "status": {"active": 1, "startTime": BEGUN}}
+        self._change(self.jobs[key])
+        self.age(job["metadata"]["labels"]["dagster/run-id"], 0)
         if self.lost_answers:
             self.lost_answers -= 1
             return None

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-def place(team: str) -> dict[str, str]:
+def place(team: str) -> dict[str, Any]:
     """Return the place of a team's runs."""
     return {"team": team, "namespace": team, "service_account": "run", "cpu": "4", "memory": "16Gi"}
 
@@ -144,6 +144,13 @@ class Home:
             "teams": {team: {"concurrent_runs": (limits or {}).get(team, 4)} for team in names},
         }
         replace(self.path / "workspace" / "places.yaml", yaml.safe_dump(content))
+
+    def change_places(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Write places that differ from those that there are."""
+        path = self.path / "workspace" / "places.yaml"
+        content = yaml.safe_load(path.read_text())
+        change(content)
+        replace(path, yaml.safe_dump(content))
 
     def write_workspace(self, ports: Mapping[str, int]) -> None:
         servers = [

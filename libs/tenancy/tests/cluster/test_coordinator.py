@@ -79,6 +79,8 @@ def test_limits_of_dagster_yaml_stay(plane: Plane) -> None:
     [
         "locations: [",
         "locations: {}\nteams: {weather: {concurrent_runs: 0}}",
+        "locations: {}\nteams: {weather: {concurrent_runs: 1, reserve: {limits: {memory: lots}}}}",
+        "locations: {a: {team: a, namespace: a, service_account: a, cpu: some, memory: 1Gi}}\nteams: {}",
         "teams: {}",
         "locations: {}\nteams: {}\nx: 1",
     ],

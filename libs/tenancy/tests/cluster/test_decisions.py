@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity  # pyright: ignore[reportUnknownVariableType]
 from tenancy.cluster.log import OneLine
 from tenancy.cluster.pauses import FIRST_SECONDS, LONGEST_SECONDS, Pauses
+from tenancy.cluster.places import Resources
 from tenancy.cluster.resources import quantity
-from tenancy.cluster.room import SETTLE_SECONDS, Quota, Room, amounts, lacking
+from tenancy.cluster.room import SETTLE_SECONDS, Amounts, Quota, Room, lacking, of_a_run, of_a_server
 
 UNITS = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 
@@ -35,42 +36,91 @@ def test_what_is_no_quantity_is_an_error(text: str) -> None:
 
 
 def test_a_pod_counts_for_its_limits_where_it_requests_nothing() -> None:
-    found = amounts({"limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": 1}, "requests": {"cpu": "500m"}})
+    limits = {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": 1, "ephemeral-storage": "3"}
+    found = of_a_run({"limits": limits, "requests": {"cpu": "500m"}})
     assert found == {
         "limits.cpu": 2,
         "limits.memory": 2**30,
+        "limits.ephemeral-storage": 3,
         "requests.cpu": Decimal("0.5"),
         "requests.memory": 2**30,
+        "requests.ephemeral-storage": 3,
         "cpu": Decimal("0.5"),
         "memory": 2**30,
+        "ephemeral-storage": 3,
         "pods": 1,
         "count/pods": 1,
         "count/jobs.batch": 1,
     }
 
 
+def test_a_code_server_counts_as_a_pod_and_not_as_a_job() -> None:
+    found = of_a_server(Resources(requests={"cpu": "100m"}, limits={"memory": "1Gi"}))
+    assert found == {
+        "limits.memory": 2**30,
+        "requests.cpu": Decimal("0.1"),
+        "requests.memory": 2**30,
+        "cpu": Decimal("0.1"),
+        "memory": 2**30,
+        "pods": 1,
+        "count/pods": 1,
+    }
+
+
 def test_every_quota_must_have_room_and_unknown_names_do_not_matter() -> None:
-    wanted = amounts({"requests": {"cpu": "1"}})
+    wanted = of_a_run({"requests": {"cpu": "1"}})
     full = Quota({"pods": "3"}, {"pods": "3"})
     free = Quota({"requests.cpu": "4", "persistentvolumeclaims": "0"}, {"requests.cpu": "3"})
-    assert lacking([free], wanted, {}) == []
-    (lack,) = lacking([free, full], wanted, {})
+    assert lacking([free], wanted, {}, {}) == []
+    (lack,) = lacking([free, full], wanted, {}, {})
     assert str(lack) == "pods: 1 wanted, 0 of 3 left"
     assert not lack.ever
-    (lack,) = lacking([free], wanted, {"requests.cpu": Decimal("0.5")})
+    (lack,) = lacking([free], wanted, {"requests.cpu": Decimal("0.5")}, {})
     assert str(lack) == "requests.cpu: 1 wanted, 0.5 of 4 left"
+    (lack,) = lacking([free], wanted, {}, {"requests.cpu": Decimal("0.1"), "limits.memory": Decimal(1)})
+    assert str(lack) == "requests.cpu: 1 wanted, 0.9 of 4 left, beside 0.1 for a code server"
+    assert not lack.ever
+
+
+PODS: Amounts = {"pods": Decimal(1)}
 
 
 def test_a_new_run_is_counted_until_its_pod_must_have_appeared() -> None:
     now = [0.0]
-    room = Room(lambda _: [Quota({"pods": "2"}, {"pods": "1"})], clock=lambda: now[0])
-    assert room.take("a", "first", amounts({})) == []
-    assert [lack.name for lack in room.take("a", "second", amounts({}))] == ["pods"]
-    assert room.take("b", "elsewhere", amounts({})) == []
+    room = Room(lambda _: [Quota({"pods": "2"}, {"pods": "1"})], lambda _: True, clock=lambda: now[0])
+    assert room.take("a", "first", PODS, {}) == []
+    assert [lack.name for lack in room.take("a", "second", PODS, {})] == ["pods"]
+    assert room.take("b", "elsewhere", PODS, {}) == []
     room.give_back("first")
-    assert room.take("a", "second", amounts({})) == []
+    assert room.take("a", "second", PODS, {}) == []
     now[0] += SETTLE_SECONDS
-    assert room.take("a", "third", amounts({})) == []
+    assert room.take("a", "third", PODS, {}) == []
+
+
+def test_runs_leave_room_for_a_code_server() -> None:
+    used = ["2"]
+    room = Room(lambda _: [Quota({"pods": "4"}, {"pods": used[0]})], lambda _: True)
+    assert room.take("a", "first", PODS, PODS) == []
+    assert [str(lack) for lack in room.take("a", "second", PODS, PODS)] == [
+        "pods: 1 wanted, 0 of 4 left, beside 1 for a code server"
+    ]
+    used[0] = "1"
+    assert room.take("a", "second", PODS, PODS) == []
+
+
+def test_a_run_that_finds_no_room_beside_a_code_server_is_taken_when_it_is_alone() -> None:
+    now, busy = [0.0], [True]
+    room = Room(lambda _: [Quota({"pods": "3"}, {"pods": "2"})], lambda _: busy[0], clock=lambda: now[0])
+    assert room.take("a", "first", PODS, PODS) != []
+    busy[0] = False
+    assert room.take("a", "first", PODS, PODS) == []
+    # Its Job is not there yet, and the quota does not count it: nobody else is alone meanwhile.
+    assert room.take("a", "second", {"pods": Decimal(0)}, {"pods": Decimal(2)}) != []
+    room.give_back("first")
+    assert room.take("a", "second", PODS, PODS) == []
+    now[0] += SETTLE_SECONDS
+    full = Room(lambda _: [Quota({"pods": "3"}, {"pods": "3"})], lambda _: False)
+    assert full.take("a", "third", PODS, PODS) != [], "alone, and there is no room"
 
 
 def test_a_pause_gets_longer_until_a_run_is_taken() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
-from tenancy.cluster import pauses
-from tenancy.cluster.jobs import ClusterBusyError
+from tenancy.cluster import pauses, room
+from tenancy.cluster.answers import ClusterBusyError
 from tenancy.cluster.launcher import TeamRunLauncher
 from tenancy.cluster.room import Room
 
@@ -149,9 +149,42 @@ REFUSED = [
     ("run.container_config.resources", {"requests": {"cpu": "5000m"}}, "requests.cpu 5000m, but a run may have 4"),
     ("run.container_config.resources", {"limits": {"cpu": "lots"}}, "'lots' is no quantity"),
     (
+        "run.container_config.resources",
+        {"limits": {"nvidia.com/gpu": 8}},
+        "limits.nvidia.com/gpu 8, but a run may have cpu, memory only",
+    ),
+    ("resources", {"limits": {"hugepages-2Mi": "1Gi"}}, "limits.hugepages-2Mi 1Gi, but a run may have cpu, memory"),
+    ("resources", {"requests": {"ephemeral-storage": "1Gi"}}, "requests.ephemeral-storage 1Gi, but a run may have cpu"),
+    ("run.container_config.resources", {"claims": [{"name": "gpu"}]}, "the field of its resources 'claims'"),
+    ("run.container_config.ports", [{"containerPort": 80, "hostPort": 80}], "port 80 of the node"),
+    (
+        "run.pod_spec_config.nodeSelector",
+        {"kubernetes.io/hostname": "node-of-b"},
+        "the pod field 'node_selector' {'kubernetes.io/hostname': 'node-of-b'}, but its runs have none",
+    ),
+    (
+        "run.pod_spec_config.tolerations",
+        [{"operator": "Exists"}],
+        "the pod field 'tolerations' [{'operator': 'Exists'}], but its runs have none",
+    ),
+    ("run.pod_spec_config.affinity", {"nodeAffinity": {}}, "the pod field 'affinity'"),
+    ("run.pod_spec_config.runtimeClassName", "mine", "the pod field 'runtime_class_name'"),
+    ("run.pod_spec_config.priority", 1000, "the pod field 'priority'"),
+    ("run.pod_spec_config.host_pid", True, "the pod field 'host_pid'"),
+    ("run.pod_spec_config.host_ipc", True, "the pod field 'host_ipc'"),
+    ("run.pod_spec_config.hostUsers", True, "the pod field 'host_users'"),
+    ("run.pod_spec_config.resources", {"limits": {"cpu": "64"}}, "the pod field 'resources'"),
+    ("run.pod_spec_config.resourceClaims", [{"name": "gpu"}], "the pod field 'resource_claims'"),
+    (
+        "volumes",
+        [{"name": "disk", "persistentVolumeClaim": {"claimName": "x"}}],
+        "the volume 'disk' of kind 'persistent_volume_claim'",
+    ),
+    ("volumes", [{"name": "disk", "ephemeral": {"volumeClaimTemplate": {}}}], "the volume 'disk' of kind 'ephemeral'"),
+    (
         "run.pod_spec_config.volumes",
         [{"name": "node", "hostPath": {"path": "/"}}],
-        "the volume 'node' of kind 'host_path', but it may set config_map, csi",
+        "the volume 'node' of kind 'host_path', but it may set config_map, csi, downward_api, empty_dir, proj",
     ),
     ("volumes", [{"name": "nfs", "nfs": {"server": "x", "path": "/"}}], "the volume 'nfs' of kind 'nfs'"),
     ("run.pod_spec_config.nonsense", 1, "cannot be used"),
@@ -173,6 +206,51 @@ def test_what_is_not_the_team_s_is_refused_with_a_message_in_the_event_log(
     assert message in said
     assert "Traceback" not in "".join(plane.messages(run_id))
     assert "\n" not in said
+
+
+TOLERATION = {"key": "pool", "operator": "Equal", "value": "data", "effect": "NoExecute", "tolerationSeconds": 1000000}
+SCHEDULING = {"node_selector": {"pool": "data"}, "tolerations": [TOLERATION]}
+
+
+@pytest.mark.parametrize("asked", [{}, SCHEDULING], ids=["says nothing", "says the same"])
+def test_runs_are_put_on_the_nodes_of_the_platform(plane: Plane, asked: dict[str, Any]) -> None:
+    plane.home.change_places(lambda places: places["locations"][WEATHER].update(scheduling=SCHEDULING))
+    context = json.loads(json.dumps(CONTEXT))
+    context["k8s"]["run_k8s_config"]["pod_spec_config"].update(asked)
+    run_id = plane.submit(context=context)
+    plane.dequeue()
+    pod = plane.api.job_of(run_id)["spec"]["template"]["spec"]
+    assert (pod["nodeSelector"], pod["tolerations"]) == ({"pool": "data"}, [TOLERATION])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("node_selector", {"pool": "data", "kubernetes.io/hostname": "node-of-b"}),
+        ("tolerations", [TOLERATION, {"operator": "Exists"}]),
+        ("tolerations", [{**TOLERATION, "effect": "NoSchedule"}]),
+    ],
+)
+def test_a_code_server_adds_no_nodes_to_the_platform_s(plane: Plane, field: str, value: Any) -> None:
+    plane.home.change_places(lambda places: places["locations"][WEATHER].update(scheduling=SCHEDULING))
+    run_id = plane.submit(context=changed(f"run.pod_spec_config.{field}", value))
+    plane.dequeue()
+    assert (plane.status(run_id), plane.api.jobs) == ("FAILURE", {})
+    assert f"the pod field '{field}'" in "".join(plane.messages(run_id))
+
+
+@pytest.mark.parametrize(("asked", "status"), [("10Gi", "STARTING"), ("2Ti", "FAILURE")])
+def test_a_run_has_of_a_node_s_disk_what_its_place_allows(plane: Plane, asked: str, status: str) -> None:
+    plane.home.change_places(lambda places: places["locations"][WEATHER].update(ephemeral_storage="10Gi"))
+    resources = {kind: {"cpu": "1", "ephemeral-storage": asked} for kind in ("requests", "limits")}
+    run_id = plane.submit(context=changed("run.container_config.resources", resources))
+    plane.dequeue()
+    assert plane.status(run_id) == status
+    if status == "FAILURE":
+        assert "limits.ephemeral-storage 2Ti, but a run may have 10Gi" in "".join(plane.messages(run_id))
+    else:
+        (container,) = plane.api.job_of(run_id)["spec"]["template"]["spec"]["containers"]
+        assert container["resources"] == resources
 
 
 def test_all_that_is_refused_is_told_at_once(plane: Plane) -> None:
@@ -428,6 +506,43 @@ def test_a_run_that_wants_more_than_the_whole_quota_is_refused(plane: Plane) -> 
     assert "requests.cpu: 3 wanted, 2 of 2 left" in "".join(plane.messages(run_id))
 
 
+RESERVE = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+
+
+def test_runs_leave_room_in_the_quota_for_a_code_server(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is upgraded, or a node's drain takes it away: with runs on its last byte, its other pod would never come."""
+    monkeypatch.setattr(pauses, "FIRST_SECONDS", 0.0)
+    plane.home.change_places(lambda places: places["teams"]["weather"].update(reserve=RESERVE))
+    plane.api.set_quota("weather", {"limits.memory": "5Gi"}, {"limits.memory": "1Gi"})
+    first, second = plane.submit(), plane.submit()
+    plane.dequeue()
+    assert sorted([plane.status(first), plane.status(second)]) == ["QUEUED", "STARTING"]
+    waits = first if plane.status(first) == "QUEUED" else second
+    left = f"{2**31} wanted, {3 * 2**29} of 5Gi left, beside {2**29} for a code server"
+    message = f"the quota of team weather has no room for it: limits.memory: {left}."
+    assert f"The run waits in the queue: {message}" in plane.messages(waits)
+    plane.api.set_quota("weather", {"limits.memory": "6Gi"}, {"limits.memory": "1Gi"})
+    plane.dequeue()
+    assert plane.status(waits) == "STARTING"
+
+
+def test_a_quota_that_holds_no_run_beside_a_code_server_holds_one_run_at_a_time(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(room, "SETTLE_SECONDS", 0.0)
+    plane.home.change_places(lambda places: places["teams"]["weather"].update(reserve=RESERVE))
+    plane.api.set_quota("weather", {"limits.memory": "3Gi"}, {"limits.memory": "1Gi"})
+    first = plane.submit()
+    plane.dequeue()
+    second = plane.submit()
+    plane.dequeue()
+    assert [plane.status(first), plane.status(second)] == ["STARTING", "QUEUED"]
+    plane.api.end(first, failed=1)
+    plane.dequeue()
+    assert plane.status(second) == "STARTING"
+
+
 def test_without_the_right_to_see_quotas_runs_are_launched(plane: Plane) -> None:
     plane.api.set_quota("weather", {"requests.cpu": "0"}, {"requests.cpu": "0"})
     plane.api.may_see_quotas = False
@@ -516,6 +631,20 @@ def test_terminating_deletes_the_job(plane: Plane) -> None:
     assert plane.status(run_id) == "CANCELING"
 
 
+def test_terminating_a_run_whose_job_is_gone_is_told(plane: Plane) -> None:
+    run_id = started(plane)
+    plane.api.jobs.clear()
+    assert not launcher(plane).terminate(run_id)
+    assert "Run was not terminated successfully; delete_job returned False" in "".join(plane.messages(run_id))
+
+
+def test_a_run_whose_pod_has_died_gets_no_second_job(plane: Plane) -> None:
+    run_id = started(plane)
+    plane.api.end(run_id, failed=1)
+    list(execute_run_monitoring_iteration(plane.context, planes.logger()))
+    assert (plane.status(run_id), len(plane.api.jobs)) == ("FAILURE", 1)
+
+
 def test_the_launcher_needs_the_rights_of_the_chart_s_role_and_no_others(plane: Plane) -> None:
     """The Role launch-runs; `plane` is of the whole module, so what the other tests asked counts too."""
     run_id = started(plane)
@@ -530,7 +659,6 @@ def test_the_launcher_needs_the_rights_of_the_chart_s_role_and_no_others(plane: 
         "jobs list",
         "jobs/status get",
         "pods list",
-        "pods delete",
         "pods/log get",
         "events list",
         "resourcequotas list",

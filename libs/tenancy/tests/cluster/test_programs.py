@@ -145,6 +145,9 @@ mutation Launch($location: String!) {
 """
 
 
+END = "mutation End($id: String!) {terminateRun(runId: $id) {__typename ... on PythonError {message}}}"
+
+
 def test_a_run_from_the_ui_becomes_a_job_and_check_says_that_all_is_well(
     plane: Plane, webserver: Program, tmp_path: Path
 ) -> None:
@@ -165,14 +168,33 @@ def test_a_run_from_the_ui_becomes_a_job_and_check_says_that_all_is_well(
         assert plane.api.job_of(run_id)["spec"]["template"]["spec"]["serviceAccountName"] == "run"
         assert ("night-shift", f"dagster-run-{run_id}") in plane.api.jobs
         plane.begin(run_id)
-        ended = graphql(
-            webserver,
-            "mutation End($id: String!) {terminateRun(runId: $id) {__typename ... on PythonError {message}}}",
-            id=run_id,
-        )
+        ended = graphql(webserver, END, id=run_id)
         assert ended["terminateRun"]["__typename"] == "TerminateRunSuccess", ended
         assert plane.api.jobs == {}
     assert not [line for line in program.lines() if not line[:4].isdigit()], "a record is a line"
+
+
+def test_the_webserver_needs_the_right_to_delete_jobs_and_no_other(plane: Plane, webserver: Program) -> None:
+    """The Role end-runs, through all that the UI asks of a run that is at work."""
+    launched = graphql(webserver, LAUNCH, location=LATE)["launchRun"]["run"]["runId"]
+    ended, forced = plane.submit(), plane.submit()
+    plane.dequeue()
+    for run_id in (launched, ended, forced):
+        plane.begin(run_id)
+    plane.api.asked.clear()
+    log = 'query Log($id: ID!) {logsForRun(runId: $id) {__typename} capturedLogs(logKey: ["x"]) {stdout}}'
+    assert graphql(webserver, log, id=launched)["logsForRun"]["__typename"] == "EventConnection"
+    graphql(webserver, "{instance {runLauncher {name} daemonHealth {id}}}")
+    assert plane.api.asked == set()
+    assert graphql(webserver, END, id=ended)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+    force = END.replace("runId: $id", "runId: $id, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY")
+    assert graphql(webserver, force, id=forced)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+    deleted = graphql(
+        webserver, "mutation Delete($id: String!) {deletePipelineRun(runId: $id) {__typename}}", id=forced
+    )
+    assert deleted["deletePipelineRun"]["__typename"] == "DeletePipelineRunSuccess"
+    assert plane.api.asked == {"jobs delete"}
+    assert [name for _, name in plane.api.jobs] == [f"dagster-run-{launched}"]
 
 
 def test_the_second_daemon_is_alive_and_takes_over_when_the_first_is_killed(plane: Plane, tmp_path: Path) -> None:
@@ -230,6 +252,7 @@ def test_a_workspace_that_is_not_there_is_named(plane: Plane, tmp_path: Path, co
         ("fail_pod_on_run_failure", "fail_pod", "the instance cannot be opened, check dagster.yaml"),
         ("dagster_home: ", "job_namespace: ", "job_namespace"),
         ("telemetry:", "telemetri:", "telemetri"),
+        ("max_resume_run_attempts: 0", "max_resume_run_attempts: 3", "Set max_resume_run_attempts to 0"),
         ("workspace/places.yaml", "workspace/nowhere.yaml", "nowhere.yaml cannot be used: No such file or directory"),
         ("load_incluster_config: false", "load_incluster_config: true", "kubeconfig_file"),
     ],

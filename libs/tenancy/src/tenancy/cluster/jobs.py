@@ -10,31 +10,30 @@ from dagster_k8s.client import (
     DagsterK8sUnrecoverableAPIError,
     DagsterKubernetesClient,
 )
-from kubernetes.client import V1Job
+from kubernetes.client import V1DeleteOptions, V1Job, V1Preconditions
 from kubernetes.client.exceptions import ApiException
 
-from tenancy.cluster.errors import one_line
+from tenancy.cluster.answers import (
+    CONFLICT,
+    NOT_FOUND,
+    PASSING,
+    ClusterBusyError,
+    NoAnswerError,
+    meaning,
+    said,
+)
+from tenancy.cluster.janitor import RunJob, unfinished
 from tenancy.cluster.room import Quota
 
 ANSWER_SECONDS = 10.0
+PAGE = 500
+OF_RUNS = "app.kubernetes.io/component=run_worker,dagster/run-id"
+NOT_SUCCEEDED = "status.successful=0"
+"""Kubernetes chooses by little of a Job's status; those that have failed come along."""
 
 WRAPPED = (DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError)
 
-FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
-PASSING = frozenset({0, 401, 408, 429, 500, 502, 503, 504})
-"""0: no answer. 401: a token that is just being replaced."""
-FULL = ("exceeded quota", "status unknown for quota")
-"""What a quota answers when it is used up, or was made a moment ago."""
-
 logger = logging.getLogger("tenancy.cluster")
-
-
-class RunRefusedError(Exception):
-    """A run will not be launched, now or later; the message becomes that of its failure."""
-
-
-class ClusterBusyError(Exception):
-    """Kubernetes takes no Job now, or does not answer; nothing is wrong with the run."""
 
 
 class Jobs(DagsterKubernetesClient):
@@ -57,7 +56,7 @@ class Jobs(DagsterKubernetesClient):
                 raise meaning(error, namespace) from error
             self._adopt(body, namespace)
         except urllib3.exceptions.HTTPError as error:
-            raise ClusterBusyError(f"the Kubernetes API does not answer: {one_line(error)}") from error
+            raise NoAnswerError(error) from error
 
     def _adopt(self, body: Any, namespace: str) -> None:
         name = body.metadata.name
@@ -68,7 +67,71 @@ class Jobs(DagsterKubernetesClient):
                 self.delete_job(name, namespace)
                 raise ClusterBusyError(f"an earlier Job {name} in namespace {namespace} is being removed")
         except (*WRAPPED, ApiException, urllib3.exceptions.HTTPError) as error:
-            raise ClusterBusyError(f"the Kubernetes API does not answer: {one_line(error)}") from error
+            raise NoAnswerError(error) from error
+
+    def delete_job(self, job_name: str, namespace: str) -> bool:
+        """Delete a Job; returns whether there was one. Kubernetes deletes its pods.
+
+        The client's own way is to leave the pods, and to delete those that it has seen before: one that is made
+        meanwhile stays, and so does the right to delete any pod.
+        """
+        try:
+            self._delete(job_name, namespace, None)
+        except ApiException as error:
+            if error.status != NOT_FOUND:
+                raise
+            return False
+        return True
+
+    def _delete(self, name: str, namespace: str, only_if: V1Preconditions | None) -> None:
+        options = V1DeleteOptions(propagation_policy="Background", preconditions=only_if)
+        self.batch_api.delete_namespaced_job(name, namespace, body=options, _request_timeout=ANSWER_SECONDS)
+
+    def unfinished(self, namespace: str) -> list[RunJob]:
+        """Return the Jobs of runs in a namespace that have not come to their end.
+
+        Raises:
+            ClusterBusyError: they cannot be seen.
+        """
+        found: list[RunJob] = []
+        more: str | None = None
+        while True:
+            try:
+                # As text: the client takes milliseconds to make objects of one Job.
+                answer = self.batch_api.list_namespaced_job(
+                    namespace,
+                    label_selector=OF_RUNS,
+                    field_selector=NOT_SUCCEEDED,
+                    limit=PAGE,
+                    _continue=more,
+                    _preload_content=False,
+                    _request_timeout=ANSWER_SECONDS,
+                )
+            except ApiException as error:
+                raise ClusterBusyError(said(error)) from error
+            except urllib3.exceptions.HTTPError as error:
+                raise NoAnswerError(error) from error
+            content = json.loads(answer.data)
+            found += unfinished(namespace, content["items"])
+            more = content["metadata"].get("continue")
+            if not more:
+                return found
+
+    def remove(self, job: RunJob) -> bool:
+        """Delete a Job as it was when it was seen; returns False when it has changed or is gone.
+
+        Raises:
+            ClusterBusyError: Kubernetes does not do it.
+        """
+        try:
+            self._delete(job.name, job.namespace, V1Preconditions(resource_version=job.version))
+        except ApiException as error:
+            if error.status in (NOT_FOUND, CONFLICT):
+                return False
+            raise ClusterBusyError(said(error)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise NoAnswerError(error) from error
+        return True
 
     def quotas(self, namespace: str) -> list[Quota]:
         """Return the quotas that count every pod of a namespace; none when they may not be seen.
@@ -84,31 +147,9 @@ class Jobs(DagsterKubernetesClient):
             logger.warning("the quotas of namespace %s cannot be seen: %s", namespace, said(error))
             return []
         except urllib3.exceptions.HTTPError as error:
-            raise ClusterBusyError(f"the Kubernetes API does not answer: {one_line(error)}") from error
+            raise NoAnswerError(error) from error
         return [
             Quota(quota.status.hard or {}, quota.status.used or {})
             for quota in found.items
             if quota.status and not quota.spec.scopes and not quota.spec.scope_selector
         ]
-
-
-def meaning(error: ApiException, namespace: str) -> RunRefusedError | ClusterBusyError:
-    """Return what an answer to the making of a Job means for the run."""
-    text = said(error)
-    if error.status in PASSING or (error.status == FORBIDDEN and any(words in text for words in FULL)):
-        return ClusterBusyError(f"namespace {namespace} takes no Job now: {text}")
-    if error.status == NOT_FOUND or "is being terminated" in text:
-        advice = "there is no such namespace, or it is going away: run `helm upgrade` of the platform"
-    elif error.status == FORBIDDEN:
-        advice = "the control plane needs the Role launch-runs there: run `helm upgrade` of the platform"
-    else:
-        advice = "look at the container context of the location's runs"
-    return RunRefusedError(f"namespace {namespace} does not take the run's Job: {text}; {advice}")
-
-
-def said(error: ApiException) -> str:
-    """Return Kubernetes' own words, one line."""
-    try:
-        return one_line(json.loads(error.body or "")["message"])
-    except (ValueError, KeyError, TypeError):
-        return one_line(f"{error.status} {error.reason}")

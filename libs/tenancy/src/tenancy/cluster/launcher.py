@@ -11,34 +11,34 @@ puts the run back itself, and has the queue leave its team alone for a while.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from dagster import DagsterRun, DagsterRunStatus, Field, StringSource
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
-from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_job_name_from_run_id
+from dagster_k8s.job import get_job_name_from_run_id
 from kubernetes.config import ConfigException
 
+from tenancy.cluster import contexts
 from tenancy.cluster._dagster import (
     CheckRunHealthResult,
     ExecuteRunArgs,
     LaunchRunContext,
-    ResumeRunArgs,
-    ResumeRunContext,
     WorkerStatus,
     enqueue_again,
     reference_for_runs,
 )
+from tenancy.cluster.answers import ClusterBusyError, RunRefusedError
 from tenancy.cluster.errors import ControlPlaneError, one_line
-from tenancy.cluster.jobs import ClusterBusyError, Jobs, RunRefusedError
+from tenancy.cluster.jobs import Jobs
 from tenancy.cluster.last_good import LastGood
 from tenancy.cluster.pauses import Pauses
 from tenancy.cluster.places import Place, Places
-from tenancy.cluster.refusals import Asked, refusals
-from tenancy.cluster.resources import RESOURCES_TAG, bounded, requested
-from tenancy.cluster.room import Room, amounts
+from tenancy.cluster.room import Amounts, Room, of_a_run, of_a_server
+from tenancy.cluster.sweeping import Janitor
 
 NAMESPACE_TAG = "tenancy/namespace"
 """Where a run's Job is; for a run whose location has left the register."""
@@ -66,7 +66,7 @@ class TeamRunLauncher(K8sRunLauncher):
         stock = self._api_client
         self._jobs = Jobs(stock.batch_api, stock.core_api, stock.logger, stock.sleeper, stock.timer)
         self._api_client = self._jobs
-        self._room = Room(self._jobs.quotas)
+        self._room = Room(self._jobs.quotas, lambda namespace: bool(self._jobs.unfinished(namespace)))
         self.pauses = Pauses()
         """Teams for whose runs there was no room a moment ago; the queue asks."""
 
@@ -87,30 +87,27 @@ class TeamRunLauncher(K8sRunLauncher):
         """Make the run's Job, or fail the run with a message, or put it back into the queue."""
         run = context.dagster_run
         try:
-            self._launch_k8s_job_with_args(
-                get_job_name_from_run_id(run.run_id), self._arguments(ExecuteRunArgs, run), run
-            )
+            self._launch_k8s_job_with_args(get_job_name_from_run_id(run.run_id), self._arguments(run), run)
         except RunRefusedError as error:
             logger.warning("run %s is refused: %s", run.run_id, error)
             self._instance.report_run_failed(run, f"The run is not launched: {error}.")
         except ClusterBusyError as error:
             self._put_back(run, error)
 
-    def resume_run(self, context: ResumeRunContext) -> None:
-        """Make one more Job of a run whose Job has died.
+    @property
+    def supports_resume_run(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - the base's is Literal
+        """False: a run whose pod has died is made anew, by the tag dagster/max_retries."""
+        return False
 
-        Raises:
-            RunRefusedError: the run may not be launched any more.
-            ClusterBusyError: there is no room now, or no answer.
-        """
-        run = context.dagster_run
-        name = get_job_name_from_run_id(run.run_id, resume_attempt_number=context.resume_attempt_number)
-        self._launch_k8s_job_with_args(name, self._arguments(ResumeRunArgs, run), run)
+    @property
+    def supports_run_worker_crash_recovery(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """False: a run has one Job, and dagster-k8s does not count them by a query at each look."""
+        return False
 
-    def _arguments(self, kind: type[ExecuteRunArgs] | type[ResumeRunArgs], run: DagsterRun) -> Sequence[str]:
+    def _arguments(self, run: DagsterRun) -> Sequence[str]:
         if run.job_code_origin is None:
             raise RunRefusedError("it does not say where its code is")
-        return kind(
+        return ExecuteRunArgs(
             job_origin=run.job_code_origin,
             run_id=run.run_id,
             instance_ref=reference_for_runs(self._instance.get_ref()),
@@ -119,9 +116,9 @@ class TeamRunLauncher(K8sRunLauncher):
 
     def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
         location, place = self._registered(run)
-        context = self._context(run, location, place)
-        wanted = amounts(context.run_k8s_config.container_config.get("resources") or {})
-        if lacks := self._room.take(place.namespace, run.run_id, wanted):
+        context = contexts.of_run(run, self, location, place)
+        wanted = of_a_run(context.run_k8s_config.container_config.get("resources") or {})
+        if lacks := self._room.take(place.namespace, run.run_id, wanted, self._reserve(place)):
             kind = RunRefusedError if any(lack.ever for lack in lacks) else ClusterBusyError
             raise kind(f"the quota of team {place.team} has no room for it: {'; '.join(map(str, lacks))}")
         try:
@@ -155,51 +152,27 @@ class TeamRunLauncher(K8sRunLauncher):
                 raise RunRefusedError(_unknown(location))
             return K8sContainerContext(namespace=namespace)
         try:
-            return self._context(dagster_run, location, place)
+            return contexts.of_run(dagster_run, self, location, place)
         except RunRefusedError:
             # Launching has refused it before it comes here; whoever looks for its Job wants its namespace.
-            return _own(dagster_run, location, place)
-
-    def _context(self, run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
-        origin = run.job_code_origin
-        try:
-            asked = K8sContainerContext.create_from_config(
-                origin.repository_origin.container_context if origin else None
-            )
-            merged = _WITHOUT_TOKEN.merge(K8sContainerContext.create_for_run(run, self, include_run_tags=False))
-        except Exception as error:
-            # A code server can report anything; dagster-k8s raises whatever it stumbles over.
-            raise RunRefusedError(
-                f"location {location}: the container context that its code server reports cannot be used: "
-                f"{one_line(error)}"
-            ) from error
-        config = asked.run_k8s_config
-        found = refusals(
-            location,
-            place,
-            Asked(
-                namespace=asked.namespace,
-                pod=config.pod_spec_config,
-                pod_metadata=config.pod_template_spec_metadata,
-                container=config.container_config,
-                job=config.job_config,
-                job_metadata=config.job_metadata,
-                job_spec=config.job_spec_config,
-            ),
-        )
-        try:
-            resources = bounded(requested(run.tags.get(RESOURCES_TAG)), place)
-        except ValueError as error:
-            raise RunRefusedError("; ".join([*found, str(error)])) from None
-        if found:
-            raise RunRefusedError("; ".join(found))
-        return merged.merge(_own(run, location, place)).merge(K8sContainerContext(resources=resources))
+            return contexts.own(dagster_run, location, place)
 
     def _look_up(self, run: DagsterRun) -> tuple[str, Place | None]:
         origin = run.remote_job_origin
         # From the workspace, which the platform writes, and not from the code server.
         location = origin.repository_origin.code_location_origin.location_name if origin else ""
         return location, self._places.get().locations.get(location)
+
+    def _reserve(self, place: Place) -> Amounts:
+        team = self._places.get().teams.get(place.team)
+        return of_a_server(team.reserve) if team and team.reserve else {}
+
+    def janitor(self, clock: Callable[[], float] = time.time) -> Janitor:
+        """Return who removes the Jobs that runs have left over."""
+        return Janitor(self._instance, self._jobs, self._namespaces, clock)
+
+    def _namespaces(self) -> set[str]:
+        return {place.namespace for place in self._places.get().locations.values()}
 
     def _registered(self, run: DagsterRun) -> tuple[str, Place]:
         location, place = self._look_up(run)
@@ -238,26 +211,6 @@ class TeamRunLauncher(K8sRunLauncher):
         if self._namespace(run) is None:
             return _unknown(self._look_up(run)[0])
         return super().get_run_worker_debug_info(run, include_container_logs)
-
-
-_WITHOUT_TOKEN = K8sContainerContext(
-    run_k8s_config=UserDefinedDagsterK8sConfig(pod_spec_config={"automount_service_account_token": False})
-)
-
-
-def _own(run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
-    """Return what no code server decides; it goes over what code servers ask for."""
-    return K8sContainerContext(
-        namespace=place.namespace,
-        service_account_name=place.service_account,
-        labels={
-            "app.kubernetes.io/component": "run_worker",
-            "dagster/code-location": location,
-            "dagster/run-id": run.run_id,
-            "tenancy/location": location,
-            "tenancy/team": place.team,
-        },
-    )
 
 
 def _unknown(location: str) -> str:

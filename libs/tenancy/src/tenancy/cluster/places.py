@@ -1,19 +1,47 @@
 """Where the runs of each location belong: the platform's own word on it, which no code server can change.
 
-The chart renders it from the register into a ConfigMap that only the control plane mounts:
+The chart renders it from the register and its values into a ConfigMap that only the control plane mounts:
 
     locations:
-      operations-departures: {team: operations, namespace: operations, service_account: run, cpu: "2", memory: 4Gi}
+      operations-departures:
+        team: operations
+        namespace: operations
+        service_account: run
+        cpu: "2"
+        memory: 4Gi
+        ephemeral_storage: 10Gi
+        scheduling: {node_selector: {pool: data}, tolerations: [{key: pool, operator: Exists}]}
     teams:
-      operations: {concurrent_runs: 4}
+      operations:
+        concurrent_runs: 4
+        reserve: {requests: {cpu: 100m, memory: 256Mi}, limits: {cpu: "1", memory: 512Mi}}
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from tenancy.closed import Closed
+from tenancy.quantities import quantity
+
+
+def _checked(text: str) -> str:
+    quantity(text)
+    return text
+
+
+Amount = Annotated[str, AfterValidator(_checked)]
+"""As Kubernetes writes it."""
+
+
+class Scheduling(Closed):
+    """Which nodes pods may be put on."""
+
+    node_selector: dict[str, str] = Field(default_factory=dict[str, str])
+    """Labels that a node must have."""
+    tolerations: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    """Taints that are tolerated, as Kubernetes writes them."""
 
 
 class Place(Closed):
@@ -25,10 +53,23 @@ class Place(Closed):
     """Namespace of the team."""
     service_account: str
     """Service account of the team's runs."""
-    cpu: str
-    """Most cores of one run, as Kubernetes writes them."""
-    memory: str
-    """Most memory of one run, as Kubernetes writes it."""
+    cpu: Amount
+    """Most cores of one run."""
+    memory: Amount
+    """Most memory of one run."""
+    ephemeral_storage: Amount | None = None
+    """Most of a node's disk that one run may ask for; none may when it is not given."""
+    scheduling: Scheduling = Scheduling()
+    """Where a run's pod may be put; it does not choose."""
+
+
+class Resources(Closed):
+    """What one pod is given at least, and at most, by the name of the resource."""
+
+    requests: dict[str, Amount] = Field(default_factory=dict[str, str])
+    """At least."""
+    limits: dict[str, Amount] = Field(default_factory=dict[str, str])
+    """At most."""
 
 
 class TeamLimits(Closed):
@@ -36,6 +77,8 @@ class TeamLimits(Closed):
 
     concurrent_runs: Annotated[int, Field(ge=1)]
     """Runs at once."""
+    reserve: Resources | None = None
+    """What runs leave of the team's quota: one code server more, which replaces another."""
 
 
 class Places(Closed):

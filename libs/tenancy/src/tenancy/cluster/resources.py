@@ -30,9 +30,20 @@ def requested(tag: str | None) -> Mapping[str, str]:
     return asked
 
 
-def beyond(asked: Mapping[str, str], place: Place) -> list[tuple[str, str, str]]:
-    """Return what is more than a run may have, or nothing at all: name, amount and most; raises ValueError."""
+def bounds(place: Place) -> Mapping[str, str]:
+    """Return what a run may ask for, and the most of each."""
     most = {"cpu": place.cpu, "memory": place.memory}
+    return most if place.ephemeral_storage is None else {**most, "ephemeral-storage": place.ephemeral_storage}
+
+
+def beyond(asked: Mapping[str, str], place: Place) -> list[tuple[str, str, str]]:
+    """Return what is more than a run may have, or nothing at all: name, amount and most; raises ValueError.
+
+    Args:
+        asked: amounts of what has bounds.
+        place: with the bounds.
+    """
+    most = bounds(place)
     return [
         (name, amount, most[name]) for name, amount in asked.items() if not 0 < quantity(amount) <= quantity(most[name])
     ]
