@@ -40,7 +40,7 @@ helm upgrade --install operations-departures helm/code-location --namespace oper
 `tenancy deploy dev` runs this for the control plane and all locations, and says why one does not come up.
 
 The schema is closed: a key that is not listed is refused, by name. Every key below has a default and may stand in
-`environments/<env>/values.yaml`. A location has its own `variables` there, and may have its own `scheduling`, `run_pods`
+`environments/<env>/values.yaml`. A location has its own `variables` there, and may have its `scheduling`, `run_pods`
 (`resources`) and `code_servers` (`replicas`, `start_seconds`, `resources`):
 
 ```yaml
