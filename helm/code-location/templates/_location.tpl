@@ -59,8 +59,8 @@ tenancy/team: {{ include "location.team" . | quote }}
 {{- end -}}
 
 {{/*
-What the pods of runs look like, as dagster-k8s reads it: snake case. The namespace, the service account and the bounds
-are not here: the launcher takes them from the platform. $
+What the pods of runs look like, as dagster-k8s reads it: snake case. The namespace, the service account, the nodes and the
+bounds are not here: the launcher takes them from the platform. $
 */}}
 {{- define "location.container-context" -}}
 {{- $variables := list -}}
@@ -77,10 +77,7 @@ are not here: the launcher takes them from the platform. $
       "security_context" (dict "run_as_non_root" true "run_as_user" 10001 "run_as_group" 10001 "fs_group" 10001 "seccomp_profile" (dict "type" "RuntimeDefault"))
       "termination_grace_period_seconds" 60
       "volumes" (list (dict "name" "tmp" "empty_dir" (dict "size_limit" .Values.run_pods.scratch))) -}}
-{{- $scheduling := include "location.setting" (list . "scheduling") | fromJson -}}
 {{- $runs := include "location.setting" (list . "run_pods") | fromJson -}}
-{{- with $scheduling.node_selector }}{{- $_ := set $pod "node_selector" . }}{{- end -}}
-{{- with $scheduling.tolerations }}{{- $_ := set $pod "tolerations" . }}{{- end -}}
 {{- $container := dict
       "env" $variables
       "resources" $runs.resources

@@ -333,7 +333,7 @@ class ServiceAccounts(Closed):
     team_annotations: dict[str, Annotations] = {}
     """On those of one team, by its name; they win over the ones of all."""
     control_plane_annotations: Annotations = {}
-    """On that of the control plane."""
+    """On those of daemon and webserver."""
 
 
 class ClusterValues(Closed):

@@ -7,9 +7,9 @@
 - `CheckError`: what Dagster raises for a workspace file of the right form with wrong content. It is no DagsterError.
 - `RunQueueConfig`: what a run coordinator tells the daemon that empties the queue. The method is public, the type is
   not exported.
-- `ExecuteRunArgs`, `ResumeRunArgs`, `InstanceRef`, `ConfigurableClassData`: what a run's command line is made of. A run
+- `ExecuteRunArgs`, `InstanceRef`, `ConfigurableClassData`: what a run's command line is made of. A run
   gets the instance with it, and must not be asked for classes that only the platform's image has.
-- `LaunchRunContext`, `ResumeRunContext`, `CheckRunHealthResult`, `WorkerStatus`: what a run launcher is given and
+- `LaunchRunContext`, `CheckRunHealthResult`, `WorkerStatus`: what a run launcher is given and
   answers. The methods are public, the types are not exported.
 - `RunStorageSqlMetadata` and its two likes: the tables of the instance's storage.
 - `DagsterRunStatus.STARTING` and the event `RUN_ENQUEUED` by `enqueue_again`: how a run goes back to the queue, as the
@@ -23,7 +23,7 @@ from typing import cast
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, QueuedRunCoordinator
 from dagster._check import CheckError
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.launcher import LaunchRunContext, ResumeRunContext
+from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.remote_origin import CodeLocationOrigin, GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
@@ -35,7 +35,7 @@ from dagster._core.workspace.load import location_origins_from_config
 from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._core.workspace.workspace import CurrentWorkspace
 from dagster._daemon.controller import daemon_controller_from_instance
-from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
+from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData
 
 __all__ = [
@@ -47,8 +47,6 @@ __all__ = [
     "FollowingContext",
     "InstanceRef",
     "LaunchRunContext",
-    "ResumeRunArgs",
-    "ResumeRunContext",
     "RunQueueConfig",
     "WorkerStatus",
     "WorkspaceLoadTarget",
