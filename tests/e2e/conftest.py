@@ -1,4 +1,11 @@
-"""The tests on a cluster: `make e2e`, on the current kubeconfig context."""
+"""The tests on a cluster: `make e2e`, on the current kubeconfig context.
+
+The files run in the order of their numbers, on one installation, as making it takes longer than most tests: the first
+sees it new, the second needs a store that is empty, from the fourth on there is a team more, the fifth exchanges the
+images, the last takes all of it away. Each test can be chosen alone: fixtures bring what it needs.
+
+What a failure leaves can be looked at; the next run removes it before it begins.
+"""
 
 import time
 from collections.abc import Iterator
@@ -8,9 +15,11 @@ import boto3
 import pytest
 import yaml
 
+from .claim import claim, remove
 from .cluster import CONTROL_PLANE, ROOT, forwarded, wait_for
 from .platform import (
     LOCATIONS_LOADED_SECONDS,
+    OBJECT_STORE,
     STORE_PASSWORD,
     STORE_USER,
     Release,
@@ -26,7 +35,10 @@ IMAGES = (ROOT / ".local/images.yaml", ROOT / ".local/e2e/images.yaml")
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, Any]:
-    """Return what `make images` has built, and what only the tests need: "probe", "postgres", "object-store"."""
+    """Return what `make images` has built, and what only the tests need: "probe", "next-platform" and its like.
+
+    "postgres" and "object-store" are there when they have been asked for, with E2E_STAND_INS=1.
+    """
     found: dict[str, Any] = {}
     for path in IMAGES:
         assert path.exists(), f"{path} is missing: `make e2e` builds all images"
@@ -35,10 +47,20 @@ def images() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def s3(images: dict[str, Any]) -> Iterator[Any]:
+def claimed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have the cluster for the tests alone, without what an earlier run has left."""
+    claim(CONTROL_PLANE, OBJECT_STORE)
+    remove()
+    yield
+    if not request.session.testsfailed:
+        remove()
+
+
+@pytest.fixture(scope="session")
+def s3(images: dict[str, Any], claimed: None) -> Iterator[Any]:
     """Return a client of the cluster's object store."""
-    start_object_store(images["object-store"])
-    with forwarded("object-store", "service/object-store", 7070) as port:
+    start_object_store(images.get("object-store"))
+    with forwarded(OBJECT_STORE, f"service/{OBJECT_STORE}", 7070) as port:
         client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{port}",
@@ -46,8 +68,7 @@ def s3(images: dict[str, Any]) -> Iterator[Any]:
             aws_secret_access_key=STORE_PASSWORD,
             region_name="us-east-1",
         )
-        existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-        for bucket in {"landing", "lake", "logs"} - existing:
+        for bucket in ("landing", "lake", "logs"):
             client.create_bucket(Bucket=bucket)
         yield client
 

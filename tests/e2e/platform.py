@@ -186,6 +186,9 @@ query ($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTim
 """
 
 
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
 def run_status(run: str) -> str:
     """Return where a run is."""
     return graphql(RUN, id=run)["runOrError"]["status"]

@@ -10,12 +10,13 @@ from typing import Any
 import yaml
 from tenancy.register import Location
 
-from .cluster import CONTROL_PLANE, ROOT, objects, wait_for
+from .cluster import CONTROL_PLANE, objects, wait_for
 from .platform import LOCATIONS_LOADED_SECONDS, Release, bring_secrets, locations
 
 TEAM = "probe"
 LOCATION = Location(TEAM, "runs")
 NAME = LOCATION.dagster_name
+SCHEDULE = "every_minute"
 BODY: dict[str, Any] = {
     "description": "Runs for the tests",
     "isolation": "shared",
@@ -29,7 +30,7 @@ BODY: dict[str, Any] = {
 @contextmanager
 def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None = None) -> Generator[Release]:
     """Yield the release with one team more; nothing is installed."""
-    content = yaml.safe_load((ROOT / "tenants.yaml").read_text())
+    content = yaml.safe_load(release.tenants.read_text())
     content["teams"][team] = body or BODY
     name = Location(team, "runs").dagster_name
     images = {**release.images["locations"], name: release.images["probe"]}
@@ -40,7 +41,7 @@ def with_team(release: Release, *, team: str = TEAM, body: dict[str, Any] | None
             release,
             tenants=tenants,
             images={**release.images, "locations": images},
-            extra={"locations": {name: {"variables": {}}}},
+            extra={"locations": {**(release.extra or {}).get("locations", {}), name: {"variables": {}}}},
         )
 
 

@@ -62,11 +62,11 @@ def test_an_upgrade_that_changes_nothing_restarts_nothing(release: Release) -> N
 
 def test_all_of_it_fits_on_a_laptop(release: Release) -> None:
     """docs/how-to/install-on-a-laptop.md asks for 6 GiB, of which the cluster itself takes about one."""
-    (node,) = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
-    metrics = kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource")
+    nodes = kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
     used = {
         f"{found['namespace']}/{found['pod']}": float(found["bytes"])
-        for found in MEMORY.finditer(metrics)
+        for node in nodes
+        for found in MEMORY.finditer(kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource"))
         if found["namespace"] in {CONTROL_PLANE, *release.register.teams}
     }
     print(f"memory of {len(used)} containers: {sum(used.values()) / 2**20:.0f} MiB {used}")

@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from .cluster import CONTROL_PLANE, CommandFailedError, apply, graphql, kubectl, objects, wait_for
-from .platform import Release, launch, run_messages, run_status
+from .platform import OBJECT_STORE, Release, create_namespace, launch, run_messages, run_status
 
 ATTACKER = ("weather", "deployment/weather-observations")
 
@@ -61,16 +61,15 @@ def listener(release: Release) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def outsider(release: Release) -> Iterator[tuple[str, str]]:
     """Return a pod in a namespace without any network policy, and without a team."""
-    idle_pod(release, "object-store", "outsider", "sleep", "3600")
-    yield "object-store", "pod/outsider"
-    kubectl("delete", "pod", "outsider", "-n", "object-store", "--grace-period=0", "--force")
+    idle_pod(release, OBJECT_STORE, "outsider", "sleep", "3600")
+    yield OBJECT_STORE, "pod/outsider"
+    kubectl("delete", "pod", "outsider", "-n", OBJECT_STORE, "--grace-period=0", "--force")
 
 
 @pytest.fixture(scope="module")
 def uncontrolled(release: Release) -> Iterator[tuple[str, str]]:
     """Return a pod in a namespace that says that it is a team's, and whose way out nothing restricts."""
-    namespace = {"name": "uncontrolled", "labels": {"tenancy/team": "uncontrolled"}}
-    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
+    create_namespace("uncontrolled", **{"tenancy/team": "uncontrolled"})
     wait_for("the account", lambda: objects("serviceaccounts", "uncontrolled"), seconds=30)
     idle_pod(release, "uncontrolled", "attacker", "sleep", "3600")
     yield "uncontrolled", "pod/attacker"
@@ -168,13 +167,26 @@ def test_the_control_plane_launches_runs_and_reads_no_secret(release: Release) -
     assert may("create", "jobs", "operations", account)
     for verb, resource in (("get", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("update", "deployments")):
         assert not may(verb, resource, "operations", account)
-    for namespace in ("kube-system", "object-store", CONTROL_PLANE):
+    for namespace in ("kube-system", OBJECT_STORE, CONTROL_PLANE):
         assert not may("create", "jobs", namespace, account)
 
 
+def test_the_webserver_ends_runs_and_launches_none(release: Release) -> None:
+    account = f"{CONTROL_PLANE}:platform-webserver"
+    assert may("delete", "jobs", "operations", account)
+    for verb, resource in (("create", "jobs"), ("list", "pods"), ("get", "pods/log"), ("get", "secrets")):
+        assert not may(verb, resource, "operations", account)
+
+
 def test_no_pod_of_a_team_has_a_token(release: Release) -> None:
+    """Whether it serves or runs; those that go on are asked as well."""
+    found = {(team, pod["metadata"]["name"]): pod for team in release.register.teams for pod in objects("pods", team)}
+    assert len(found) >= len(release.register.locations)
     code = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))"
-    assert python(*ATTACKER, code) == "False"
+    for (team, name), pod in found.items():
+        assert "serviceAccountToken" not in json.dumps(pod["spec"]), name
+        if pod["status"]["phase"] == "Running":
+            assert python(team, f"pod/{name}", code) == "False", name
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,21 @@
 """A team comes and goes while the others work, and notices nothing but the room that it takes."""
 
 import json
+import time
+from functools import partial
 from typing import Any
 
 from .cluster import CONTROL_PLANE, graphql, kubectl, objects, wait_for
-from .platform import launch, locations, psql, run_messages, run_status
-from .team import NAME, TEAM, Newcomer
+from .platform import ENDED, launch, locations, psql, run_messages, run_status, ticks
+from .team import NAME, SCHEDULE, TEAM, Newcomer
 
-ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+TERMINATE = """
+mutation ($run: String!) { terminateRun(runId: $run) { __typename
+  ... on TerminateRunFailure { message } ... on PythonError { message } } }
+"""
 RUNS = """
 query ($filter: RunsFilter) { runsOrError(filter: $filter, limit: 100) { ... on Runs { results {
   runId status tags { key value } } } } }
-"""
-TICKS = """
-query ($selector: InstigationSelector!) { instigationStateOrError(instigationSelector: $selector) {
-  ... on InstigationState { ticks(limit: 60) { timestamp status } } } }
 """
 
 
@@ -25,13 +26,7 @@ def test_a_new_team_restarts_nothing_of_the_others(newcomer: Newcomer) -> None:
 
 
 def test_the_daemon_knows_the_new_location_by_itself(newcomer: Newcomer) -> None:
-    wait_for("a tick of the new schedule", ticks, seconds=180)
-
-
-def ticks() -> list[dict[str, Any]]:
-    """Return the ticks of the new team's schedule, newest first."""
-    selector = {"repositoryLocationName": NAME, "repositoryName": "__repository__", "name": "every_minute"}
-    return graphql(TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
+    wait_for("a tick of the new schedule", lambda: ticks(NAME, SCHEDULE), seconds=180)
 
 
 def test_more_runs_than_the_team_may_have_wait_and_none_fails(newcomer: Newcomer) -> None:
@@ -76,12 +71,24 @@ def test_a_run_that_eats_too_much_memory_says_so_and_is_retried_as_configured(ne
     assert [each["status"] for each in retries()] == ["FAILURE"]
 
 
+def test_a_run_is_ended_from_the_ui_and_its_pod_with_it(newcomer: Newcomer) -> None:
+    run = launch(NAME, job="sleep", config={"ops": {"rest": {"config": {"seconds": 600}}}})
+    wait_for("the run to begin", lambda: run_status(run) == "STARTED", seconds=120)
+    answer = graphql(TERMINATE, run=run)["terminateRun"]
+    assert answer["__typename"] == "TerminateRunSuccess", answer
+    wait_for("the run to end", lambda: run_status(run) == "CANCELED", seconds=90)
+    wait_for("its pod to go", lambda: not pods(TEAM, f"dagster/run-id={run}"), seconds=90)
+
+
 def test_a_malformed_workspace_is_refused_and_the_last_good_one_kept(newcomer: Newcomer) -> None:
     known = locations()
     good = json.loads(kubectl("get", "configmap/platform-workspace", "-n", CONTROL_PLANE, "-o", "json"))
     write(good, good["data"] | {"workspace.yaml": "load_from: ["})
     try:
-        wait_for("the webserver to say that it keeps the last good workspace", refused, seconds=180)
+        for who in ("webserver", "daemon"):
+            wait_for(f"the {who} to say that it keeps the last good workspace", partial(refused, who), seconds=180)
+        since = time.time()
+        wait_for("the daemon to go on", lambda: ticks(NAME, SCHEDULE)[0]["timestamp"] > since, seconds=120)
         assert locations() == known
     finally:
         write(good, good["data"])
@@ -96,6 +103,6 @@ def write(configmap: dict[str, Any], data: dict[str, str]) -> None:
     kubectl("apply", *in_helms_name, "-f", "-", stdin=json.dumps(new))
 
 
-def refused() -> bool:
-    """Say whether the webserver has refused the workspace."""
-    return "workspace.yaml cannot be used" in kubectl("logs", "-n", CONTROL_PLANE, "deploy/platform-webserver")
+def refused(who: str) -> bool:
+    """Say whether a part of the control plane has refused the workspace."""
+    return "workspace.yaml cannot be used" in kubectl("logs", "-n", CONTROL_PLANE, f"deploy/platform-{who}")

@@ -76,11 +76,11 @@ LASTING = {
                 last={"terminated": {"exitCode": 1, "reason": "Error"}},
             )
         ),
-        "main of pod fleet-aircraft-1 ended with exit code 1; its last lines:\n    one\n    two",
+        "main of pod fleet-aircraft-1 ended with exit code 1; its log:\n    one\n    two",
     ),
     "no memory": (
         pod(**container(terminated={"exitCode": 137, "reason": "OOMKilled"})),
-        "main of pod fleet-aircraft-1 ended with exit code 137 (OOMKilled); its last lines:",
+        "main of pod fleet-aircraft-1 ended with exit code 137 (OOMKilled); its log:",
     ),
 }
 PASSING = {
@@ -105,7 +105,7 @@ PASSING = {
     ),
     "a Job's pod, which the Job tries again": (
         pod("migration", "Never", **container(terminated={"exitCode": 1, "reason": "Error"})),
-        "main of pod fleet-aircraft-1 ended with exit code 1; its last lines:\n    one\n    two",
+        "main of pod fleet-aircraft-1 ended with exit code 1; its log:\n    one\n    two",
     ),
 }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tenancy.local.layout import Layout
-from tenancy.local.log_excerpt import excerpt
+from tenancy.log_excerpt import excerpt
 from tenancy.local.postgres import SOCKET_PATH_BYTES
 from tenancy.local.restarts import is_hopeless, pause_before_restart
 from tenancy.local.settled import Activity, Sensor, outstanding

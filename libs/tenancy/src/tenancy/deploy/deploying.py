@@ -17,11 +17,13 @@ from tenancy.deploy.errors import DeployError
 from tenancy.deploy.explaining import explained, not_made
 from tenancy.deploy.pods import Key, Kind, Trouble, troubles
 from tenancy.deploy.releases import Release
+from tenancy.log_excerpt import excerpt
 
 PATIENCE_SECONDS = 30.0
 """How long a trouble that does not pass by waiting may last: a registry or a Secret may be a moment late."""
 LOOK_SECONDS = 2.0
-LOG_LINES = 15
+LOG_LINES = 1000
+"""Of which those are shown that say why; the tracebacks of a code server are long."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ class Cluster:
         return json.loads(text)["items"] if text else []
 
     def log(self, trouble: Trouble, namespace: str) -> list[str]:
-        """Return the last lines of a container: of its last end, when it was started again since."""
+        """Return the lines of a container's log that say why: of its last end, when it was started again since."""
         which = [trouble.pod, "--namespace", namespace, "--container", trouble.container, f"--tail={LOG_LINES}"]
         before = self.kubectl("logs", *which, "--previous") if trouble.kind is Kind.ENDED else ""
-        return (before or self.kubectl("logs", *which)).splitlines()
+        return excerpt(before or self.kubectl("logs", *which)).splitlines()
 
 
 @dataclass

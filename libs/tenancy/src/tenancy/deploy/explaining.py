@@ -18,7 +18,7 @@ def explained(trouble: Trouble, release: Release, environment: Path, images: Pat
         release: that the pod is of.
         environment: file with the environment's values.
         images: file with the images.
-        log: last lines of the container, where it has any.
+        log: lines of the container that say why, where it has any.
     """
     match trouble.kind:
         case Kind.IMAGE:
@@ -38,9 +38,7 @@ def explained(trouble: Trouble, release: Release, environment: Path, images: Pat
             )
         case Kind.ENDED | Kind.NOT_READY:
             lines = "".join(f"\n    {line}" for line in log)
-            return f"{trouble.container} of pod {trouble.pod} {trouble.said}" + (
-                f"; its last lines:{lines}" * bool(log)
-            )
+            return f"{trouble.container} of pod {trouble.pod} {trouble.said}" + (f"; its log:{lines}" * bool(log))
 
 
 def _key_of_image(trouble: Trouble, release: Release) -> str:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from tenancy.local.errors import LocalPlatformError
 from tenancy.local.guardian import Guardian
-from tenancy.local.log_excerpt import excerpt
+from tenancy.log_excerpt import excerpt
 from tenancy.local.processes import Process, Service
 from tenancy.local.restarts import is_hopeless, pause_before_restart
 

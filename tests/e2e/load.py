@@ -7,20 +7,32 @@ import json
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 URL = "http://platform-webserver.dagster.svc/graphql"
-QUERY = json.dumps({"query": "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"})
+QUERY = """
+{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries {
+  name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }
+"""
 
 
 def ask() -> str | None:
     """Return what was wrong with an answer, None when nothing was."""
-    request = urllib.request.Request(URL, QUERY.encode(), {"Content-Type": "application/json"})
+    body = json.dumps({"query": QUERY}).encode()
+    request = urllib.request.Request(URL, body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             answer = json.load(response)
-    except OSError as error:
-        return str(error)
-    return None if answer.get("data") else json.dumps(answer)
+    except (OSError, ValueError) as error:
+        return repr(error)
+    return None if serves(answer) else json.dumps(answer)
+
+
+def serves(answer: dict[str, Any]) -> bool:
+    """Say whether an answer has locations, and each is there to work with."""
+    entries = ((answer.get("data") or {}).get("workspaceOrError") or {}).get("locationEntries")
+    loaded = {"loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+    return not answer.get("errors") and bool(entries) and all(entry | loaded == entry for entry in entries)
 
 
 def main() -> None:
