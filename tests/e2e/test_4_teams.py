@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from .cluster import CONTROL_PLANE, graphql, kubectl, objects, wait_for
-from .platform import ENDED, launch, locations, psql, run_messages, run_status, ticks
+from .platform import ENDED, launch, locations, pods, psql, run_messages, run_status, ticks
 from .team import NAME, SCHEDULE, TEAM, Newcomer
 
 TERMINATE = """

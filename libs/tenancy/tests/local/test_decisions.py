@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from tenancy.local.layout import Layout
-from tenancy.log_excerpt import excerpt
 from tenancy.local.postgres import SOCKET_PATH_BYTES
 from tenancy.local.restarts import is_hopeless, pause_before_restart
 from tenancy.local.settled import Activity, Sensor, outstanding
 from tenancy.local.status import SourceStatus
 from tenancy.local.table import duration, line
+from tenancy.log_excerpt import excerpt
 
 
 def test_pauses_double_with_each_short_life_up_to_a_minute() -> None:

@@ -7,9 +7,9 @@ from enum import Enum
 
 from tenancy.local.errors import LocalPlatformError
 from tenancy.local.guardian import Guardian
-from tenancy.log_excerpt import excerpt
 from tenancy.local.processes import Process, Service
 from tenancy.local.restarts import is_hopeless, pause_before_restart
+from tenancy.log_excerpt import excerpt
 
 READY_CHECK_SECONDS = 0.2
 STOP_SECONDS = 5.0
