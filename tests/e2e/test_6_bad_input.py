@@ -99,7 +99,7 @@ def deployed(release: Release, directory: Path, over: Mapping[str, Any], *option
     files = [
         part for path in (LAPTOP / "values.yaml", HERE / "values.yaml", values) for part in ("--values", str(path))
     ]
-    return run("tenancy", "deploy", "dev", LOCATION, "--images", str(images), *files, *options)
+    return run("tenancy", "deploy", "dev", LOCATION, "--images", str(images), "--patience", "10", *files, *options)
 
 
 def test_what_is_in_order_is_deployed(grown: Release, tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ def _empty(model: Closed, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
             yield from _empty(below, (*path, name))
 
 
-@pytest.mark.parametrize("chart", NAMES)
 @pytest.mark.parametrize("path", _empty(ClusterValues()), ids=".".join)
-def test_a_key_with_nothing_after_it_is_refused_by_name(chart: str, path: tuple[str, ...]) -> None:
+def test_a_key_with_nothing_after_it_is_refused_by_name(path: tuple[str, ...]) -> None:
     """For Helm it takes the default away, and a template would render nothing there: a hole, or no bound."""
+    chart = "code-location" if path[0] in {"code_servers", "run_pods", "scheduling"} else "platform"
     values = cast("dict[str, Any]", copy.deepcopy(good(chart)))
     place = values
     for step in path[:-1]:

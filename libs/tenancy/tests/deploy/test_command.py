@@ -82,13 +82,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(deploying, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(deploying, "PATIENCE_SECONDS", 0.0)
     return tmp_path
 
 
 def deploy(root: Path, *arguments: str) -> Result:
     """Run the command in a repository."""
-    result = CliRunner().invoke(main, ["--root", str(root), "deploy", *arguments])
+    result = CliRunner().invoke(main, ["--root", str(root), "deploy", *arguments, "--patience", "0"])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     return result
 

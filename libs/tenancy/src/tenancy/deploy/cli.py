@@ -35,6 +35,14 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
 @click.option("--values", multiple=True, type=FILE, help="Laid over the environment's values; can be repeated.")
 @click.option("--context", default="", help="Of the kubeconfig. Default: the current one.")
 @click.option("--timeout", default="10m", show_default=True, callback=_duration, help="For each release.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an image may not be there, a Secret be missing or a container end again and again.",
+)
 def command(
     root: Path,
     environment: str,
@@ -43,6 +51,7 @@ def command(
     values: Sequence[Path],
     context: str,
     timeout: str,
+    patience: float,
 ) -> None:
     """Install or upgrade the control plane and all locations with Helm, or the RELEASES that are named.
 
@@ -77,7 +86,7 @@ def command(
                 click.echo(f"$ {shlex.join(line)}")
                 began = time.monotonic()
                 try:
-                    deploy(Watch(cluster, release, file, images), line)
+                    deploy(Watch(cluster, release, file, images, patience), line)
                 except DeployError as error:
                     click.echo(f"{release.name} does not come up, and is undone:\n{error}\n", err=True)
                     failed.append(release.name)

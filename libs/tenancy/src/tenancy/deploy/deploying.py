@@ -19,8 +19,6 @@ from tenancy.deploy.pods import Key, Kind, Trouble, troubles
 from tenancy.deploy.releases import Release
 from tenancy.log_excerpt import excerpt
 
-PATIENCE_SECONDS = 30.0
-"""How long a trouble that does not pass by waiting may last: a registry or a Secret may be a moment late."""
 LOOK_SECONDS = 2.0
 LOG_LINES = 1000
 """Of which those are shown that say why; the tracebacks of a code server are long."""
@@ -72,12 +70,16 @@ class Watch:
     """What keeps the pods of a release from coming up, look by look.
 
     Pods that were there before are not watched: what is deployed may be what puts them right.
+
+    Args:
+        patience: seconds that a trouble that does not pass by waiting may last: a Secret may be a moment late.
     """
 
     cluster: Cluster
     release: Release
     environment: Path
     images: Path
+    patience: float
     texts: dict[Key, str] = field(default_factory=dict[Key, str])
     since: dict[Key, float] = field(default_factory=dict[Key, float])
 
@@ -94,7 +96,7 @@ class Watch:
         for key, each in found.items():
             if key not in self.texts or each.kind is Kind.NOT_READY:  # a log that grows
                 self.texts[key] = self._text(each)
-        over = time.monotonic() - PATIENCE_SECONDS
+        over = time.monotonic() - self.patience
         return [self.texts[key] for key, each in found.items() if each.lasting and self.since[key] <= over]
 
     def said(self) -> list[str]:
