@@ -20,6 +20,7 @@ from tenancy.deploy.releases import Release
 from tenancy.log_excerpt import excerpt
 
 LOOK_SECONDS = 2.0
+WITH_LOG = {Kind.ENDED, Kind.NOT_READY}
 LOG_LINES = 1000
 """Of which those are shown that say why; the tracebacks of a code server are long."""
 
@@ -94,7 +95,7 @@ class Watch:
         found = {each.key: each for each in troubles(new)}
         self.since = {key: self.since.get(key, time.monotonic()) for key in found}
         for key, each in found.items():
-            if key not in self.texts or each.kind is Kind.NOT_READY:  # a log that grows
+            if key not in self.texts or each.kind in WITH_LOG:  # which grows, or was another's when it was read
                 self.texts[key] = self._text(each)
         over = time.monotonic() - self.patience
         return [self.texts[key] for key, each in found.items() if each.lasting and self.since[key] <= over]
@@ -113,8 +114,7 @@ class Watch:
         return self.cluster.items("pods", self.release.namespace, selector)
 
     def _text(self, trouble: Trouble) -> str:
-        has_log = trouble.kind in {Kind.ENDED, Kind.NOT_READY}
-        log = self.cluster.log(trouble, self.release.namespace) if has_log else []
+        log = self.cluster.log(trouble, self.release.namespace) if trouble.kind in WITH_LOG else []
         return explained(trouble, self.release, self.environment, self.images, log)
 
 
