@@ -14,7 +14,6 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.client import BatchV1Api
-from tenancy.cluster import sweeping
 from tenancy.cluster._dagster import enqueue_again
 from tenancy.cluster.janitor import GRACE_SECONDS, RunJob, left_over, unfinished
 from tenancy.cluster.launcher import TeamRunLauncher
@@ -289,25 +288,6 @@ def test_a_look_costs_a_request_for_each_namespace(
 
 
 # In the daemon.
-
-
-def test_whatever_goes_wrong_is_logged_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(sweeping, "SWEEP_SECONDS", 0.01)
-    times: list[int] = []
-
-    def sweep() -> None:
-        times.append(1)
-        raise RuntimeError("the database is away")
-
-    with sweeping.sweeping(sweep):
-        planes.until(lambda: len(times) > 2)
-    ended = len(times)
-    time.sleep(0.1)
-    assert len(times) == ended
-    assert "could not be removed; trying again" in caplog.text
-    assert "the database is away" in caplog.text
 
 
 @contextmanager

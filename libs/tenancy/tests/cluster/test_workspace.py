@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from tenancy.cluster.errors import ControlPlaneError
-from tenancy.cluster.workspace import FollowedWorkspace, following
+from tenancy.cluster.workspace import FollowedWorkspace
 
 from . import plane as planes
 from .plane import LATE, WEATHER, Plane
@@ -153,16 +152,3 @@ def test_at_the_beginning_a_workspace_that_cannot_be_read_is_an_error_with_its_n
         file.write_text(text)
     with pytest.raises(ControlPlaneError, match=f"{file} cannot be used: "):
         FollowedWorkspace(file)
-
-
-def test_following_goes_on_after_an_error(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("tenancy.cluster.workspace.LOOK_SECONDS", 0.01)
-    calls: list[float] = []
-
-    def follow() -> None:
-        calls.append(time.monotonic())
-        raise RuntimeError("the server hangs up")
-
-    with following(follow):
-        planes.until(lambda: len(calls) > 2)
-    assert "the workspace could not be loaded anew; trying again" in caplog.text

@@ -5,6 +5,10 @@ The programs on PATH are stand-ins that note their arguments; tests/e2e deploys 
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,8 +43,12 @@ database: {embedded: {enabled: true}}
 HELM = """\
 #!/bin/sh
 [ "$1" = version ] && echo "$HELM_VERSION" && exit
+case "$*" in *"$BAD"*)
+    trap 'echo undone >> "$NOTES"; echo "Error: UPGRADE FAILED: undone"; exit 1' INT
+    echo "$@" >> "$NOTES"
+    while :; do sleep 0.1; done
+esac
 echo "$@" >> "$NOTES"
-case "$*" in *"$BAD"*) trap 'echo "Error: UPGRADE FAILED: undone"; exit 1' INT; while :; do sleep 0.1; done;; esac
 """
 KUBECTL = """\
 #!/bin/sh
@@ -127,9 +135,13 @@ def test_a_release_that_cannot_come_up_is_ended_and_the_others_go_on(
     monkeypatch.setenv("BAD", "location=fleet-aircraft")
     result = deploy(root, "dev")
     assert result.exit_code == 1
-    assert [line.split()[4] for line in run(root)] == ["platform", "fleet-aircraft", "fleet-airports"]
+    assert [line.split()[4] for line in run(root) if line != "undone"] == [
+        "platform",
+        "fleet-aircraft",
+        "fleet-airports",
+    ]
     assert result.stderr.replace(f"{root}/", "").splitlines() == [
-        "fleet-aircraft does not come up, and is undone:",
+        "fleet-aircraft is not deployed:",
         (
             "images.locations.fleet-aircraft in environments/dev/images.yaml: example/x:1 cannot be pulled: not "
             "found. Is it pushed, to this registry? May the nodes read there (image_pull_secrets)?"
@@ -143,7 +155,26 @@ def test_a_release_that_cannot_come_up_is_ended_and_the_others_go_on(
 def test_without_its_control_plane_no_location_is_deployed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAD", "platform")
     assert deploy(root, "dev").exit_code == 1
-    assert len(run(root)) == 1
+    assert len(run(root)) == 2  # and its undoing
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_it_has_helm_undo_what_it_has_begun(
+    root: Path, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
+) -> None:
+    monkeypatch.setenv("BAD", "platform")
+    (root / "pods.json").write_text('{"items": []}')
+    command = [sys.executable, "-m", "tenancy.cli", "--root", str(root), "deploy", "dev"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 30
+    while not (root / "notes").exists():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(ending)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "ended; what was not yet deployed is undone\n"
+    assert run(root)[1:] == ["undone"]
 
 
 @pytest.mark.parametrize(

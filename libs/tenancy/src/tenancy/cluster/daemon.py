@@ -13,10 +13,11 @@ from tenancy.cluster.connecting import LOGIN_KEY
 from tenancy.cluster.environment import Login, Server
 from tenancy.cluster.health import Health, answering
 from tenancy.cluster.launcher import TeamRunLauncher
+from tenancy.cluster.repeating import repeating
 from tenancy.cluster.roles import DAGSTER
 from tenancy.cluster.sole import sole
 from tenancy.cluster.starting import opened_instance
-from tenancy.cluster.sweeping import sweeping
+from tenancy.cluster.sweeping import SWEEP_SECONDS
 from tenancy.cluster.workspace import FollowedWorkspace
 
 logger = logging.getLogger("tenancy.cluster")
@@ -52,7 +53,8 @@ def run(
             health.works(lambda: heartbeats(instance))  # before its parts begin, whose first sign of life counts
             controller = stack.enter_context(daemon_controller_from_instance(instance, target, log_level="warning"))
             if isinstance(launcher := instance.run_launcher, TeamRunLauncher):
-                stack.enter_context(sweeping(launcher.janitor().sweep))
+                failed = "the Jobs that runs have left over could not be removed"
+                stack.enter_context(repeating(launcher.janitor().sweep, SWEEP_SECONDS, failed=failed))
             log.take_over("dagster", "dagit", "dagster-webserver")
             stack.callback(_end_at_latest, grace_seconds)
             controller.check_daemon_loop()

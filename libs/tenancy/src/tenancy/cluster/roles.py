@@ -150,4 +150,4 @@ def disable_former(connection: psycopg.Connection, teams: Iterable[str]) -> None
     """
     for (role,) in connection.execute(FORMER, [RUNS, list(teams)]).fetchall():
         run(connection, "ALTER ROLE {} NOLOGIN", role)
-        logger.info("role %s may log in no more: its team has no password here. Its data stays", role)
+        logger.info("role %s may log in no more: its team is not in the register. Its data stays", role)

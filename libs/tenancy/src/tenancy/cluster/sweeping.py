@@ -1,9 +1,7 @@
 """Removes the Jobs that runs have left over, again and again, in the daemon."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager
-from threading import Event, Thread
+from collections.abc import Callable, Collection, Mapping
 
 from dagster import DagsterInstance, RunRecord, RunsFilter
 
@@ -12,7 +10,6 @@ from tenancy.cluster.janitor import GRACE_SECONDS, RunJob, left_over
 from tenancy.cluster.jobs import Jobs
 
 SWEEP_SECONDS = 60.0
-STOP_SECONDS = 2.0
 
 logger = logging.getLogger("tenancy.cluster")
 
@@ -89,25 +86,3 @@ class Janitor:
         logger.info("%s", said)
         if record is not None:
             self._instance.report_engine_event(f"{said}.", record.dagster_run)
-
-
-@contextmanager
-def sweeping(sweep: Callable[[], object]) -> Generator[None]:
-    """Call `sweep` each minute in a thread; whatever goes wrong there is logged, and nothing else suffers."""
-    over = Event()
-
-    def again() -> None:
-        while not over.wait(SWEEP_SECONDS):
-            try:
-                sweep()
-            except Exception:
-                if not over.is_set():  # the instance may be closed by then
-                    logger.exception("the Jobs that runs have left over could not be removed; trying again")
-
-    thread = Thread(target=again, name="janitor", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(STOP_SECONDS)

@@ -8,9 +8,11 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
 from tenancy.cluster._dagster import FollowingContext
+from tenancy.cluster.repeating import repeating
 from tenancy.cluster.starting import opened_instance
-from tenancy.cluster.workspace import FollowedWorkspace, following
+from tenancy.cluster.workspace import FollowedWorkspace
 
+LOOK_SECONDS = 2.0
 STATEMENT_MILLISECONDS = 15_000
 RECYCLE_SECONDS = 3600
 POOL_OVERFLOW = 20
@@ -36,7 +38,9 @@ def run(workspace: Path, port: int, path_prefix: str) -> None:
         instance = stack.enter_context(opened_instance())
         instance.optimize_for_webserver(STATEMENT_MILLISECONDS, RECYCLE_SECONDS, POOL_OVERFLOW)
         context = stack.enter_context(FollowingContext(instance, target, version=__version__))
-        stack.enter_context(following(context.follow))
+        # By itself it does not look at the workspace.
+        failed = "the workspace could not be loaded anew"
+        stack.enter_context(repeating(context.follow, LOOK_SECONDS, failed=failed))
         uvicorn.run(
             create_app_from_workspace_process_context(context, path_prefix),
             host="0.0.0.0",  # noqa: S104 - who may reach the pod is for the network policy to say

@@ -1,10 +1,7 @@
 """Which code servers there are: the workspace file, followed while it changes."""
 
-import logging
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import yaml
@@ -18,10 +15,6 @@ from tenancy.cluster._dagster import (
 )
 from tenancy.cluster.errors import one_line
 from tenancy.cluster.last_good import LastGood
-
-LOOK_SECONDS = 2.0
-
-logger = logging.getLogger("tenancy.cluster")
 
 
 class FollowedWorkspace(WorkspaceLoadTarget):
@@ -56,24 +49,3 @@ def _origins(text: str, path: Path) -> Sequence[CodeLocationOrigin]:
         raise ValueError("it has no list load_from of code servers") from None
     except (yaml.YAMLError, DagsterError, CheckError) as error:
         raise ValueError(one_line(error)) from None
-
-
-@contextmanager
-def following(follow: Callable[[], object]) -> Generator[None]:
-    """Call `follow` again and again in a thread: the webserver does not look at the workspace by itself."""
-    over = Event()
-
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            try:
-                follow()
-            except Exception:
-                logger.exception("the workspace could not be loaded anew; trying again")
-
-    thread = Thread(target=look, name="workspace", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(LOOK_SECONDS)

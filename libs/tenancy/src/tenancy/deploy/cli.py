@@ -88,7 +88,7 @@ def command(
                 try:
                     deploy(Watch(cluster, release, file, images, patience), line)
                 except DeployError as error:
-                    click.echo(f"{release.name} does not come up, and is undone:\n{error}\n", err=True)
+                    click.echo(f"{release.name} is not deployed:\n{error}\n", err=True)
                     failed.append(release.name)
                     if release.name == found.control_plane.release:
                         break
