@@ -101,7 +101,7 @@ def test_dagster_takes_whatever_the_models_take(values: dict[str, Any]) -> None:
             assert isinstance(found.compute_log_manager, S3ComputeLogManager)
         places = Places.read(file(values, "-workspace", "places.yaml"))
         of_all = {"node_selector": {}, "tolerations": [], **values.get("scheduling", {})}
-        assert {name: place.scheduling.model_dump() for name, place in places.locations.items()} == {
+        assert {name: place.scheduling.model_dump(exclude_unset=True) for name, place in places.locations.items()} == {
             name: {**of_all, **values["locations"][name].get("scheduling", {})} for name in places.locations
         }
         limits = places.teams

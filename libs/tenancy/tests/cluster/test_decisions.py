@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity  # pyright: ignore[reportUnknownVariableType]
 from tenancy.cluster.log import OneLine
 from tenancy.cluster.pauses import FIRST_SECONDS, LONGEST_SECONDS, Pauses
-from tenancy.cluster.places import Resources
 from tenancy.cluster.resources import quantity
 from tenancy.cluster.room import SETTLE_SECONDS, Amounts, Quota, Room, lacking, of_a_run, of_a_server
+from tenancy.cluster_values import resources
 
 UNITS = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 
@@ -55,13 +55,14 @@ def test_a_pod_counts_for_its_limits_where_it_requests_nothing() -> None:
 
 
 def test_a_code_server_counts_as_a_pod_and_not_as_a_job() -> None:
-    found = of_a_server(Resources(requests={"cpu": "100m"}, limits={"memory": "1Gi"}))
+    found = of_a_server(resources("100m", "256Mi", "1", "1Gi"))
     assert found == {
+        "limits.cpu": 1,
         "limits.memory": 2**30,
         "requests.cpu": Decimal("0.1"),
-        "requests.memory": 2**30,
+        "requests.memory": 2**28,
         "cpu": Decimal("0.1"),
-        "memory": 2**30,
+        "memory": 2**28,
         "pods": 1,
         "count/pods": 1,
     }

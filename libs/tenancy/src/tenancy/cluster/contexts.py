@@ -79,4 +79,5 @@ def own(run: DagsterRun, location: str, place: Place) -> K8sContainerContext:
 
 def _scheduling(place: Place) -> UserDefinedDagsterK8sConfig:
     """Return on which nodes runs may be, in dagster-k8s' words."""
-    return UserDefinedDagsterK8sConfig(pod_spec_config={name: value for name, value in place.scheduling if value})
+    chosen = place.scheduling.model_dump(exclude_unset=True)
+    return UserDefinedDagsterK8sConfig(pod_spec_config={name: value for name, value in chosen.items() if value})

@@ -17,12 +17,13 @@ The chart renders it from the register and its values into a ConfigMap that only
         reserve: {requests: {cpu: 100m, memory: 256Mi}, limits: {cpu: "1", memory: 512Mi}}
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
 from tenancy.closed import Closed
+from tenancy.cluster_values import Resources, Scheduling
 from tenancy.quantities import quantity
 
 
@@ -33,15 +34,6 @@ def _checked(text: str) -> str:
 
 Amount = Annotated[str, AfterValidator(_checked)]
 """As Kubernetes writes it."""
-
-
-class Scheduling(Closed):
-    """Which nodes pods may be put on."""
-
-    node_selector: dict[str, str] = Field(default_factory=dict[str, str])
-    """Labels that a node must have."""
-    tolerations: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
-    """Taints that are tolerated, as Kubernetes writes them."""
 
 
 class Place(Closed):
@@ -61,15 +53,6 @@ class Place(Closed):
     """Most of a node's disk that one run may ask for; none may when it is not given."""
     scheduling: Scheduling = Scheduling()
     """Where a run's pod may be put; it does not choose."""
-
-
-class Resources(Closed):
-    """What one pod is given at least, and at most, by the name of the resource."""
-
-    requests: dict[str, Amount] = Field(default_factory=dict[str, str])
-    """At least."""
-    limits: dict[str, Amount] = Field(default_factory=dict[str, str])
-    """At most."""
 
 
 class TeamLimits(Closed):

@@ -15,8 +15,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from tenancy.cluster.places import Resources
-from tenancy.cluster.resources import quantity
+from tenancy.cluster_values import Resources
+from tenancy.quantities import quantity
 
 SETTLE_SECONDS = 10.0
 """How long a pod may take to appear in the quota after its Job was made; until then its run is counted here."""
@@ -64,7 +64,7 @@ def of_a_run(resources: Mapping[str, Any]) -> Amounts:
 
 def of_a_server(resources: Resources) -> Amounts:
     """Return what a code server's pod counts for in a quota."""
-    return _of_a_pod(resources.requests, resources.limits)
+    return _of_a_pod(resources.requests.model_dump(), resources.limits.model_dump())
 
 
 def _of_a_pod(requests: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Decimal]:
